@@ -1,0 +1,68 @@
+"""Starting Ray: a local one for the laptop, or the cluster at an address; quiet either way."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+}
+"""Read by Ray when it is imported; a value the user has set is kept."""
+
+
+class RaySettings(BaseModel):
+    """Where and how wide to run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: Annotated[str, Field(description="'local', 'auto', or a cluster's address")] = "local"
+    cpus: Annotated[int | None, Field(ge=1, description="CPUs of a local Ray; null for all")] = None
+    cpus_per_trial: Annotated[int, Field(ge=1, description="CPUs, and torch threads, of each actor")] = 1
+    object_store_mb: Annotated[int, Field(ge=80, description="object store of a local Ray")] = 200
+
+
+@contextmanager
+def ray_session(settings: RaySettings) -> Iterator[None]:
+    """Connect to Ray for the duration of a block, or use the connection there is; what was started here is stopped."""
+    for key, value in _QUIET.items():
+        os.environ.setdefault(key, value)
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    if settings.address == "local":
+        ray.init(
+            address="local",
+            num_cpus=settings.cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=settings.object_store_mb * 2**20,
+            namespace="raynas",
+        )
+    else:
+        ray.init(address=settings.address, log_to_driver=False, logging_level=logging.ERROR, namespace="raynas")
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def cluster_cpus() -> int:
+    """Return the CPUs of the Ray that is connected to."""
+    import ray
+
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return max(1, int(resources.get("CPU", 1)))

@@ -1,0 +1,68 @@
+"""Stand-alone trainings as Ray tasks: one task trains all seeds of one architecture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from raynas.cluster.session import cluster_cpus
+from raynas.data import ImageData
+from raynas.spaces import Architecture, Space
+from raynas.training.ledger import Span
+from raynas.training.standalone import StandaloneRecipe, StandaloneResult
+
+Trained = tuple[Architecture, list[StandaloneResult], Span]
+
+
+def _train_seeds(
+    space: Space,
+    architecture: Architecture,
+    data: ImageData,
+    recipe: StandaloneRecipe,
+    seeds: Sequence[int],
+    threads: int,
+) -> tuple[list[StandaloneResult], Span]:
+    import torch
+
+    from raynas.training.standalone import train_standalone
+
+    torch.set_num_threads(threads)
+    start = time.time()
+    results = [train_standalone(space, architecture, data, recipe, seed) for seed in seeds]
+    return results, Span("standalone", start, time.time())
+
+
+def train_all(
+    space: Space,
+    architectures: Sequence[Architecture],
+    data: ImageData,
+    recipe: StandaloneRecipe,
+    seeds: Sequence[int],
+    *,
+    cpus: int,
+) -> Iterator[Trained]:
+    """Yield each architecture with its results, one a seed, as they are done; a lost worker's task is run again.
+
+    Args:
+        space: The architectures' space.
+        architectures: What to train.
+        data: Shared with the tasks through the object store.
+        recipe: The training recipe.
+        seeds: One training each.
+        cpus: CPUs and torch threads a task.
+    """
+    import ray
+
+    task = ray.remote(num_cpus=cpus, max_retries=3)(_train_seeds)
+    shared = ray.put(data)
+    waiting = list(architectures)[::-1]
+    running: dict[object, Architecture] = {}
+    width = 2 * max(1, cluster_cpus() // cpus)
+    while waiting or running:
+        while waiting and len(running) < width:
+            architecture = waiting.pop()
+            running[task.remote(space, architecture, shared, recipe, list(seeds), cpus)] = architecture
+        done, _ = ray.wait(list(running), num_returns=1)
+        for reference in done:
+            results, span = ray.get(reference)
+            yield running.pop(reference), results, span

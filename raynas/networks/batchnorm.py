@@ -1,0 +1,110 @@
+"""Batch norm for shared weights, with the statistics that a score uses as an explicit policy.
+
+Three policies, the most argued question of the field:
+
+* ``batch``: the statistics of the batch being scored. Independent of what was trained before, dependent on the batch.
+* ``recalibrate``: for each architecture anew, the mean of the batch statistics over some training images.
+* ``running``: the running averages of training, which in a supernet mix all paths.
+
+No policy changes a buffer: scoring leaves the supernet as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+BatchNormPolicy = Literal["batch", "recalibrate", "running"]
+Statistics = tuple[Tensor, Tensor]
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over (B, C, H, W).
+
+    In training mode it uses the batch's statistics, and updates running averages if it tracks them. In evaluation mode
+    it uses the running averages if it tracks them, else the batch's; `scoring_statistics` overrides that for a while.
+
+    Args:
+        channels: C.
+        affine: Whether it has a scale and a shift.
+        track: Whether it keeps running averages (momentum 0.1).
+    """
+
+    running_mean: Tensor | None
+    running_var: Tensor | None
+
+    def __init__(self, channels: int, *, affine: bool, track: bool) -> None:
+        super().__init__()
+        self.channels = channels
+        self.weight = nn.Parameter(torch.ones(channels)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
+        self.register_buffer("running_mean", torch.zeros(channels) if track else None)
+        self.register_buffer("running_var", torch.ones(channels) if track else None)
+        self._batch_statistics = False
+        self._collected: list[Statistics] | None = None
+        self._override: Statistics | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x; see the class for which statistics are used."""
+        mean, var = self.running_mean, self.running_var
+        from_batch = self.training or mean is None
+        if not self.training:
+            if self._collected is not None:
+                self._collected.append((x.mean((0, 2, 3)), x.var((0, 2, 3))))
+            if self._override is not None:
+                mean, var = self._override
+                from_batch = False
+            elif self._batch_statistics:
+                mean = var = None
+                from_batch = True
+        return functional.batch_norm(x, mean, var, self.weight, self.bias, from_batch, 0.1, 1e-5)
+
+
+def batch_norms(network: nn.Module) -> list[BatchNorm]:
+    """Return every `BatchNorm` of the network."""
+    return [module for module in network.modules() if isinstance(module, BatchNorm)]
+
+
+@contextmanager
+def scoring_statistics(
+    network: nn.Module, policy: BatchNormPolicy, recalibrate: Callable[[], object] | None = None
+) -> Iterator[None]:
+    """Put the network into evaluation mode under a policy, and back as it was afterwards.
+
+    Args:
+        network: A network whose normalisations are `BatchNorm`.
+        policy: See the module's docstring.
+        recalibrate: With ``recalibrate``, runs the network over training images once; its statistics are then used.
+
+    Raises:
+        ValueError: ``running`` on a network that tracks nothing, or ``recalibrate`` without images to run.
+    """
+    layers = batch_norms(network)
+    if policy == "running" and any(layer.running_mean is None for layer in layers):
+        raise ValueError("batch-norm policy 'running' needs a supernet built with track=True")
+    was_training = network.training
+    network.eval()
+    try:
+        for layer in layers:
+            layer._batch_statistics = policy != "running"
+        if policy == "recalibrate":
+            if recalibrate is None:
+                raise ValueError("batch-norm policy 'recalibrate' needs training images to run")
+            for layer in layers:
+                layer._collected = []
+            recalibrate()
+            for layer in layers:
+                if layer._collected:
+                    means, variances = zip(*layer._collected, strict=True)
+                    layer._override = torch.stack(means).mean(0), torch.stack(variances).mean(0)
+                layer._collected = None
+        yield
+    finally:
+        for layer in layers:
+            layer._batch_statistics, layer._collected, layer._override = False, None, None
+        network.train(was_training)

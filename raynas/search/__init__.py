@@ -1,0 +1,9 @@
+"""Search: path searchers over a space, the candidate pool, and rules that spend rounds on partitions."""
+
+from raynas.search import evolution as evolution
+from raynas.search import random as random
+from raynas.search.partition_rules import SCHEDULERS, PartitionRule, Turn
+from raynas.search.pool import Pool, PoolEntry
+from raynas.search.searcher import SEARCHERS, Searcher
+
+__all__ = ["SCHEDULERS", "SEARCHERS", "PartitionRule", "Pool", "PoolEntry", "Searcher", "Turn"]

@@ -1,0 +1,133 @@
+"""Which partitions train next: the decision rules behind the Tune schedulers, free of Ray.
+
+Partitions train in *turns*. In a turn every partition that the rule names trains one round; when all have reported, the
+rule sees the standings and names the next turn. So a decision rests on complete, comparable reports, and the same seed
+gives the same decisions however many trials run at once.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from raynas.registry import Registry
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The next turn: which partitions train a round, and which are given up."""
+
+    train: tuple[str, ...]
+    stop: tuple[str, ...] = ()
+
+
+class PartitionRule(ABC):
+    """Spends a budget of rounds on partitions.
+
+    Args:
+        partitions: The partitions' labels, in order.
+        budget: Rounds to spend over all partitions.
+    """
+
+    def __init__(self, partitions: tuple[str, ...], budget: int) -> None:
+        self.partitions, self.budget = partitions, budget
+        self.alive = partitions
+        self.spent = 0
+        self.turns = 0
+
+    def first(self) -> Turn:
+        """Return the first turn: every partition trains a round."""
+        return Turn(self.partitions)
+
+    def next(self, standings: Mapping[str, float]) -> Turn:
+        """Return the turn after the one that gave these standings.
+
+        Args:
+            standings: The value of each partition that trained in the turn, higher is better.
+        """
+        self.spent += len(standings)
+        self.turns += 1
+        keep = self.select(standings)
+        stop = tuple(label for label in self.alive if label not in keep)
+        self.alive = keep
+        if self.budget - self.spent < len(keep):
+            return Turn((), stop + keep)
+        return Turn(keep, stop)
+
+    @abstractmethod
+    def select(self, standings: Mapping[str, float]) -> tuple[str, ...]:
+        """Return the partitions that go on, in order."""
+
+    @abstractmethod
+    def longest(self) -> int:
+        """Return the most rounds that one partition can get: the length of its learning-rate schedule."""
+
+
+SCHEDULERS: Registry[PartitionRule] = Registry("scheduler")
+
+
+@SCHEDULERS.register("uniform")
+class UniformRule(PartitionRule):
+    """Train all partitions evenly: the control."""
+
+    def select(self, standings: Mapping[str, float]) -> tuple[str, ...]:
+        """Keep all."""
+        return self.alive
+
+    def longest(self) -> int:
+        """Return the budget's even share."""
+        return self.budget // len(self.partitions)
+
+
+@SCHEDULERS.register("greedy")
+class GreedyRule(PartitionRule):
+    """Reject the weak partitions, train the others further: GreedyNAS's filter one level up.
+
+    Args:
+        partitions: As for `PartitionRule`.
+        budget: As for `PartitionRule`.
+        every: Turns between rejections.
+        keep: The share of the living partitions that survives a rejection (rounded up).
+        survivors: Never fewer than this.
+    """
+
+    def __init__(
+        self,
+        partitions: tuple[str, ...],
+        budget: int,
+        *,
+        every: Annotated[int, Field(ge=1)] = 2,
+        keep: Annotated[float, Field(gt=0, le=1)] = 0.5,
+        survivors: Annotated[int, Field(ge=1)] = 2,
+    ) -> None:
+        super().__init__(partitions, budget)
+        self.every, self.keep, self.survivors = every, keep, survivors
+
+    def select(self, standings: Mapping[str, float]) -> tuple[str, ...]:
+        """Keep the best of the standings; a partition whose value is not a number is the weakest."""
+        if self.turns % self.every:
+            return self.alive
+        count = self._kept(len(self.alive))
+
+        def strength(label: str) -> float:
+            return -math.inf if math.isnan(standings[label]) else standings[label]
+
+        best = sorted(self.alive, key=lambda label: (-strength(label), self.partitions.index(label)))[:count]
+        return tuple(label for label in self.alive if label in best)
+
+    def longest(self) -> int:
+        """Return the rounds of a partition that survives to the end."""
+        alive, spent, turns = len(self.partitions), 0, 0
+        while spent + alive <= self.budget:
+            spent, turns = spent + alive, turns + 1
+            if turns % self.every == 0:
+                alive = self._kept(alive)
+        return turns
+
+    def _kept(self, alive: int) -> int:
+        return min(alive, max(self.survivors, math.ceil(alive * self.keep - 1e-9)))

@@ -1,0 +1,17 @@
+"""What can be chosen: search spaces over named decisions. Numpy only; one space a file."""
+
+from raynas.spaces import nasbench201 as nasbench201
+from raynas.spaces.architecture import Architecture, Decision
+from raynas.spaces.base import Space
+from raynas.spaces.registry import SPACES
+
+__all__ = ["SPACES", "Architecture", "Decision", "Space", "space"]
+
+
+def space(name: str, **options: object) -> Space:
+    """Return a search space by name (``raynas ls spaces`` lists them).
+
+    Raises:
+        UnknownNameError: No space has this name.
+    """
+    return SPACES.make(name, **options)

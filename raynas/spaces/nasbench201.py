@@ -1,0 +1,120 @@
+"""NAS-Bench-201 (Dong & Yang, ICLR 2020): a cell of four nodes, one of five operations on each of its six edges.
+
+15,625 cells; 6,466 of them differ as functions under the benchmark's own rule; 341 have no path from input to output.
+Notation: ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``, node by node, ``~j`` naming the source node.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from raynas.errors import ArchitectureError, nearest
+from raynas.spaces.architecture import Architecture, Decision
+from raynas.spaces.base import Space
+from raynas.spaces.registry import SPACES
+
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
+"""(target node, source node) of each edge, in reading order of the notation."""
+OUTPUT_NODE = 3
+
+_TERM = re.compile(r"\|(?:[^|~]+~\d+\|)+")
+
+
+@SPACES.register("nasbench201")
+class Nasbench201(Space):
+    """NAS-Bench-201 cells: six edges, five operations (none, skip, two convolutions, average pooling).
+
+    Args:
+        connected: Leave out the 341 cells with no path from input to output: nothing can be trained in them.
+    """
+
+    name = "nasbench201"
+
+    def __init__(self, *, connected: bool = False) -> None:
+        super().__init__([Decision(f"{target}<-{source}", OPERATIONS) for target, source in EDGES])
+        self.connected = connected
+
+    @property
+    def every_combination_is_valid(self) -> bool:
+        """Whether disconnected cells are architectures here."""
+        return not self.connected
+
+    def is_valid(self, options: tuple[str, ...]) -> bool:
+        """Refuse disconnected cells where the space was made with ``connected=True``."""
+        return not self.connected or any(live_edges(options))
+
+    def format_options(self, options: tuple[str, ...]) -> str:
+        """Return ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``."""
+        a, b, c, d, e, f = options
+        return f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
+
+    def parse_options(self, text: str) -> tuple[str, ...]:
+        """Return the six operations of a cell's string; raises ArchitectureError naming the place."""
+        nodes = text.strip().split("+")
+        if len(nodes) != OUTPUT_NODE or not all(_TERM.fullmatch(node) for node in nodes):
+            raise ArchitectureError(f"'{text}' is not of the form |op~0|+|op~0|op~1|+|op~0|op~1|op~2|")
+        options = []
+        for target, node in enumerate(nodes, start=1):
+            terms = [term.rsplit("~", 1) for term in node.strip("|").split("|")]
+            if [source for _, source in terms] != [str(source) for source in range(target)]:
+                raise ArchitectureError(
+                    f"node {target} of '{text}' must take its inputs from 0 to {target - 1} in order"
+                )
+            for operation, source in terms:
+                if operation not in OPERATIONS:
+                    raise ArchitectureError(
+                        f"unknown operation '{operation}' on edge {target}<-{source} of '{text}'"
+                        f"{nearest(operation, OPERATIONS)} (allowed: {', '.join(OPERATIONS)})"
+                    )
+                options.append(operation)
+        return tuple(options)
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """Return the first cell, in order of enumeration, that the benchmark's rule calls the same function."""
+        return self._architecture(_representatives()[function_string(architecture.options)])
+
+
+def function_string(options: tuple[str, ...]) -> str:
+    """Return the benchmark's own description of the function of a cell (AutoDL-Projects, ``to_unique_str``).
+
+    Nodes are sums of their inputs in sorted order, skips vanish, and an edge that carries nothing is ``#``; the zero
+    terms of a sum are kept, which is why the rule finds 6,466 functions where dropping them would find 4,930.
+    """
+    nodes = ["0"]
+    place = iter(options)
+    for target in range(1, OUTPUT_NODE + 1):
+        terms = []
+        for source in range(target):
+            operation = next(place)
+            if operation == "none" or nodes[source] == "#":
+                terms.append("#")
+            elif operation == "skip_connect":
+                terms.append(nodes[source])
+            else:
+                terms.append(f"({nodes[source]})@{operation}")
+        nodes.append("+".join(sorted(terms)))
+    return nodes[OUTPUT_NODE]
+
+
+@functools.cache
+def live_edges(options: tuple[str, ...]) -> tuple[bool, ...]:
+    """Say of each edge whether it lies on a path from input to output; only these can change the output."""
+    carries = [option != "none" for option in options]
+    fed, used = {0}, {OUTPUT_NODE}
+    for (target, source), passes in zip(EDGES, carries, strict=True):
+        if passes and source in fed:
+            fed.add(target)
+    for (target, source), passes in reversed(list(zip(EDGES, carries, strict=True))):
+        if passes and target in used:
+            used.add(source)
+    return tuple(p and s in fed and t in used for (t, s), p in zip(EDGES, carries, strict=True))
+
+
+@functools.cache
+def _representatives() -> dict[str, tuple[str, ...]]:
+    first: dict[str, tuple[str, ...]] = {}
+    for architecture in Nasbench201().enumerate():
+        first.setdefault(function_string(architecture.options), architecture.options)
+    return first

@@ -1,0 +1,1 @@
+"""The training loop, scores of paths, stand-alone training, the budget ledger."""

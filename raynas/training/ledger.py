@@ -1,0 +1,98 @@
+"""The budget ledger: what a run spent, in images and in seconds, and how much of its time was nobody's work."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+WORK = ("startup", "train", "score", "standalone")
+"""Phases that are the work itself; the wall-clock time that none of them covers is overhead."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of one process's time: what it did, from when to when (seconds since the epoch)."""
+
+    phase: str
+    start: float
+    end: float
+
+
+@dataclass
+class Ledger:
+    """Counts images and collects spans from all processes of a run.
+
+    Args:
+        slots: How many actors can work at the same time.
+    """
+
+    slots: int = 1
+    images_trained: int = 0
+    images_scored: int = 0
+    images_standalone: int = 0
+    began: float = field(default_factory=time.time)
+    spans: list[Span] = field(default_factory=list)
+
+    @contextmanager
+    def span(self, phase: str) -> Iterator[None]:
+        """Book the time of a block of this process."""
+        start = time.time()
+        try:
+            yield
+        finally:
+            self.spans.append(Span(phase, start, time.time()))
+
+    def add(self, spans: Iterable[Span], *, trained: int = 0, scored: int = 0, standalone: int = 0) -> None:
+        """Book what another process reports."""
+        self.spans.extend(spans)
+        self.images_trained += trained
+        self.images_scored += scored
+        self.images_standalone += standalone
+
+    def summary(self, until: float | None = None) -> dict[str, Any]:
+        """Return the totals: images, wall seconds, process seconds a phase, overhead.
+
+        ``overhead_percent`` is the share of the wall-clock time in which no process trained, scored or started;
+        ``busy_percent`` the share of all slots' time, from the end of start-up on, that was training and scoring.
+        """
+        end = until if until is not None else time.time()
+        wall = max(end - self.began, 1e-9)
+        seconds: dict[str, float] = {}
+        for span in self.spans:
+            seconds[span.phase] = seconds.get(span.phase, 0.0) + span.end - span.start
+        covered = _covered([s for s in self.spans if s.phase in WORK], self.began, end)
+        waiting = _covered([s for s in self.spans if s.phase == "startup"], self.began, end)
+        busy = sum(seconds.get(phase, 0.0) for phase in WORK if phase != "startup")
+        return {
+            "images_trained": self.images_trained,
+            "images_scored": self.images_scored,
+            "images_standalone": self.images_standalone,
+            "wall_seconds": round(wall, 3),
+            "process_seconds": {phase: round(value, 3) for phase, value in sorted(seconds.items())},
+            "overhead_percent": round(100 * (1 - covered / wall), 2),
+            "busy_percent": round(100 * busy / max(self.slots * (wall - waiting), 1e-9), 2),
+            "slots": self.slots,
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the summary as JSON; the file appears whole or not at all."""
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self.summary(), indent=2) + "\n")
+        os.replace(temporary, path)
+
+
+def _covered(spans: Iterable[Span], start: float, end: float) -> float:
+    """Return the length of the union of the spans inside [start, end]."""
+    total, reached = 0.0, start
+    for span in sorted(spans, key=lambda span: span.start):
+        low, high = max(span.start, reached), min(span.end, end)
+        if high > low:
+            total += high - low
+            reached = high
+    return total

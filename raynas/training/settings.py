@@ -1,0 +1,26 @@
+"""The training recipe of a supernet (or, with a space of one architecture, of a stand-alone network)."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class OptimizerSettings(BaseModel):
+    """SGD with Nesterov momentum, a cosine schedule and gradient clipping (the field's usual one-shot recipe)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    batch_size: Annotated[int, Field(ge=2, description="images a step")] = 64
+    lr: Annotated[float, Field(gt=0)] = 0.1
+    lr_min: Annotated[float, Field(ge=0, description="where the cosine ends")] = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    grad_clip: Annotated[float | None, Field(gt=0, description="largest L2 norm of all gradients; null for none")] = 5.0
+
+    def lr_at(self, step: int, total: int) -> float:
+        """Return the learning rate of a step (0-based) of so many: half a cosine from lr to lr_min, flat after."""
+        progress = min(step / total, 1.0)
+        return self.lr_min + (self.lr - self.lr_min) * 0.5 * (1 + math.cos(math.pi * progress))

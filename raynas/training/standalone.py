@@ -1,0 +1,76 @@
+"""Stand-alone training: the same loop on the subspace of one architecture, batch norm as final networks have it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from raynas.data import ImageData
+from raynas.methods import SAMPLERS
+from raynas.networks import supernet
+from raynas.spaces import Architecture, Space
+from raynas.streams import stream_seed
+from raynas.training.scoring import evaluate
+from raynas.training.settings import OptimizerSettings
+from raynas.training.trainer import Trainer
+
+
+class StandaloneRecipe(BaseModel):
+    """How one architecture is trained from scratch; batch norm is affine and tracked, and uses running averages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    network: Annotated[dict[str, int], Field(description="options of the space's network")] = {}
+    epochs: Annotated[int, Field(ge=1)] = 4
+    optimizer: OptimizerSettings = OptimizerSettings()
+
+
+@dataclass(frozen=True)
+class StandaloneResult:
+    """Accuracies in percent, losses in nats an image, of one training."""
+
+    valid_accuracy: float
+    test_accuracy: float
+    valid_loss: float
+    test_loss: float
+    images_trained: int
+
+
+def train_standalone(
+    space: Space, architecture: Architecture, data: ImageData, recipe: StandaloneRecipe, seed: int
+) -> StandaloneResult:
+    """Train one architecture from scratch and evaluate it; the same seed gives the same result.
+
+    Initial weights and batches are drawn anew for every (architecture, seed).
+    """
+    alone = space.root.subspace(
+        {decision.name: (option,) for decision, option in zip(space.decisions, architecture.options, strict=True)}
+    )
+    network = supernet(
+        alone,
+        input_shape=data.input_shape,
+        classes=data.classes,
+        seed=stream_seed(seed, "init", architecture.text),
+        affine=True,
+        track=True,
+        **recipe.network,
+    )
+    batch = min(recipe.optimizer.batch_size, len(data.train))
+    steps = recipe.epochs * (len(data.train) // batch)
+    trainer = Trainer(
+        network,
+        data.train,
+        SAMPLERS.make("uniform", alone),
+        recipe.optimizer,
+        total_steps=steps,
+        seed=seed,
+        name=architecture.text,
+    )
+    report = trainer.train(steps)
+    network.eval()
+    with torch.inference_mode():
+        valid, test = (evaluate(network, split, architecture, 1024) for split in (data.valid, data.test))
+    return StandaloneResult(valid.accuracy, test.accuracy, valid.loss, test.loss, report.images_trained)

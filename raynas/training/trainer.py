@@ -1,0 +1,139 @@
+"""The training loop of a supernet: sampled paths, one batch a step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from raynas.data import Split
+from raynas.methods import Sampler
+from raynas.networks import Supernet
+from raynas.streams import stream
+from raynas.training.settings import OptimizerSettings
+
+
+class BatchStream:
+    """Endless batches of indices: each epoch is a new permutation, its incomplete last batch is dropped.
+
+    Args:
+        count: The number of images.
+        batch_size: Images a batch; at most `count` of them are taken.
+        rng: The stream of permutations.
+    """
+
+    def __init__(self, count: int, batch_size: int, rng: np.random.Generator) -> None:
+        self.count, self.batch_size, self.rng = count, min(batch_size, count), rng
+        self._order = np.empty(0, np.int64)
+        self._position = 0
+
+    def next(self) -> Tensor:
+        """Return the indices (B,) of the next batch."""
+        if self._position + self.batch_size > len(self._order):
+            self._order, self._position = self.rng.permutation(self.count), 0
+        batch = self._order[self._position : self._position + self.batch_size]
+        self._position += self.batch_size
+        return torch.as_tensor(batch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is needed to continue exactly here."""
+        return {
+            "order": torch.as_tensor(self._order),
+            "position": self._position,
+            "rng": self.rng.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+        self._order, self._position = state["order"].numpy(), state["position"]
+        self.rng.bit_generator.state = state["rng"]
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What a stretch of training did: mean loss (nats an image), steps, images passed forward and backward."""
+
+    loss: float
+    steps: int
+    images_trained: int
+
+
+class Trainer:
+    """Trains a supernet in place and can stop, save and continue at any step.
+
+    Args:
+        supernet: The network; parameters that a path does not touch get no gradient, momentum or decay.
+        train: The images to train on.
+        sampler: Chooses each step's paths.
+        settings: Optimizer and schedule.
+        total_steps: Length of the cosine schedule, in steps.
+        seed: The run's seed.
+        name: What is trained (``root``, a partition's label): each name has its own random streams.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        train: Split,
+        sampler: Sampler,
+        settings: OptimizerSettings,
+        *,
+        total_steps: int,
+        seed: int,
+        name: str,
+    ) -> None:
+        self.supernet, self.split, self.sampler, self.settings = supernet, train, sampler, settings
+        self.total_steps = total_steps
+        self.step = 0
+        self._paths = stream(seed, "paths", name)
+        self._batches = BatchStream(len(train), settings.batch_size, stream(seed, "batches", name))
+        self._optimizer = torch.optim.SGD(
+            supernet.parameters(),
+            lr=settings.lr,
+            momentum=settings.momentum,
+            weight_decay=settings.weight_decay,
+            nesterov=settings.momentum > 0,
+        )
+
+    def train(self, steps: int) -> TrainReport:
+        """Take so many optimizer steps and return what was done."""
+        self.supernet.train()
+        losses, images = [], 0
+        for _ in range(steps):
+            for group in self._optimizer.param_groups:
+                group["lr"] = self.settings.lr_at(self.step, self.total_steps)
+            batch = self._batches.next()
+            x, y = self.split.images[batch], self.split.labels[batch]
+            self._optimizer.zero_grad(set_to_none=True)
+            for architecture in self.sampler.next_step(self._paths):
+                loss = functional.cross_entropy(self.supernet(x, architecture), y)
+                loss.backward()  # type: ignore[no-untyped-call]
+                losses.append(loss.detach())
+                images += len(batch)
+            if self.settings.grad_clip is not None:
+                torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.settings.grad_clip)
+            self._optimizer.step()
+            self.step += 1
+        return TrainReport(torch.stack(losses).mean().item(), steps, images)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return weights, optimizer, step and random streams."""
+        return {
+            "supernet": self.supernet.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "step": self.step,
+            "paths": self._paths.bit_generator.state,
+            "batches": self._batches.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue exactly where `state_dict` was taken."""
+        self.supernet.load_state_dict(state["supernet"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+        self._paths.bit_generator.state = state["paths"]
+        self._batches.load_state_dict(state["batches"])

@@ -1,0 +1,159 @@
+"""`SupernetWorker`: one supernet that trains rounds, measures its ranking and proposes candidates.
+
+Plain Python: the Ray actor and the Tune trial are thin shells around it, so a run is the same with or without them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from raynas.data import ImageData
+from raynas.methods import SAMPLERS
+from raynas.networks.inherit import inherit
+from raynas.ranking import rank
+from raynas.search import PoolEntry
+from raynas.spaces import Architecture
+from raynas.streams import stream
+from raynas.training.job import SupernetJob
+from raynas.training.ledger import Span
+from raynas.training.scoring import Score, score_architectures
+from raynas.training.trainer import Trainer
+
+
+class PoolLike(Protocol):
+    """What a worker needs of the candidate pool, be it a local object or an actor's proxy."""
+
+    def of(self, scorer: str) -> list[PoolEntry]:
+        """Return the pool's entries scored by this supernet, best first."""
+
+    def propose(self, scorer: str, entries: Sequence[PoolEntry]) -> float:
+        """Hand in entries for the next commit; return the overlap the pool would have with itself afterwards."""
+
+
+@dataclass(frozen=True)
+class RoundReport:
+    """What a round gave.
+
+    Args:
+        metrics: The flat report, one line of metrics.jsonl.
+        scores: The supernet's score of each architecture of its ranking set.
+        spans: When it trained and scored.
+        images_trained: Images of this round passed forward and backward.
+        images_scored: Images of this round passed forward only.
+    """
+
+    metrics: dict[str, Any]
+    scores: list[Score]
+    spans: list[Span]
+    images_trained: int
+    images_scored: int
+
+
+class SupernetWorker:
+    """Holds one (sub)supernet, its optimizer and its random streams.
+
+    Args:
+        job: What to build and how to train it.
+        data: The images.
+        parent_state: Weights to inherit; fresh ones if None.
+    """
+
+    def __init__(self, job: SupernetJob, data: ImageData, parent_state: Mapping[str, Tensor] | None = None) -> None:
+        self.job, self.data = job, data
+        self.supernet = job.build(data)
+        if parent_state is not None:
+            inherit(self.supernet, parent_state)
+        name, options = job.sampler
+        self.trainer = Trainer(
+            self.supernet,
+            data.train,
+            SAMPLERS.make(name, job.space, **options),
+            job.optimizer,
+            total_steps=job.round_steps * job.total_rounds,
+            seed=job.seed,
+            name=job.label,
+        )
+        self.round = 0
+        self.images_trained = 0
+        self.images_scored = 0
+        self._candidates = stream(job.seed, "candidates", job.label)
+
+    def run_round(self, pool: PoolLike) -> RoundReport:
+        """Train one round, score the ranking set and fresh candidates, propose the candidates to the pool."""
+        job = self.job
+        start = time.time()
+        trained = self.trainer.train(job.round_steps)
+        middle = time.time()
+        self.round += 1
+        self.images_trained += trained.images_trained
+
+        fresh = [job.space.sample(self._candidates) for _ in range(job.candidates)]
+        known = [entry.architecture for entry in pool.of(job.label)[: job.rescore]]
+        scored_before = self.images_scored
+        scores = self.score([*job.ranking.architectures, *fresh, *known])
+        ranked, proposed = scores[: len(job.ranking.architectures)], scores[len(job.ranking.architectures) :]
+        values = [score.value(job.protocol.metric) for score in ranked]
+        report = rank(values, job.ranking.truth, seed=job.seed)
+        end = time.time()
+
+        entries = [self._entry(a, s) for a, s in zip([*fresh, *known], proposed, strict=True)]
+        best = max(entries, key=lambda entry: (np.nan_to_num(entry.score, nan=-np.inf), entry.architecture.text))
+        metrics = {
+            "trial": job.label,
+            "partition": job.label,
+            "round": self.round,
+            "loss": trained.loss,
+            "images_trained": self.images_trained,
+            "images_scored": self.images_scored,
+            **report.to_dict(),
+            "best_candidate": best.architecture.text,
+            "best_candidate_score": best.score,
+            "standing": self._standing(entries),
+            "pool_overlap": pool.propose(job.label, entries),
+            "seconds_train": round(middle - start, 4),
+            "seconds_score": round(end - middle, 4),
+        }
+        spans = [Span("train", start, middle), Span("score", middle, end)]
+        return RoundReport(metrics, ranked, spans, trained.images_trained, self.images_scored - scored_before)
+
+    def score(self, architectures: Sequence[Architecture]) -> list[Score]:
+        """Score architectures under the job's protocol, counting the images."""
+        distinct = len(set(architectures))
+        images = len(self.data.valid.first(self.job.protocol.images))
+        if self.job.protocol.batch_norm == "recalibrate":
+            images += len(self.data.train.first(self.job.protocol.recalibrate_images))
+        self.images_scored += distinct * images
+        return score_architectures(self.supernet, self.data, architectures, self.job.protocol)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything needed to continue exactly here."""
+        return {
+            "trainer": self.trainer.state_dict(),
+            "round": self.round,
+            "images_trained": self.images_trained,
+            "images_scored": self.images_scored,
+            "candidates": self._candidates.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue exactly where `state_dict` was taken."""
+        self.trainer.load_state_dict(state["trainer"])
+        self.round = state["round"]
+        self.images_trained, self.images_scored = state["images_trained"], state["images_scored"]
+        self._candidates.bit_generator.state = state["candidates"]
+
+    def _entry(self, architecture: Architecture, score: Score) -> PoolEntry:
+        protocol = f"{self.job.protocol.metric}/{self.job.protocol.batch_norm}"
+        value = score.value(self.job.protocol.metric)
+        return PoolEntry(architecture, value, protocol, self.job.label, self.images_trained)
+
+    @staticmethod
+    def _standing(entries: Sequence[PoolEntry], best: int = 5) -> float:
+        """Return the mean score of the best few candidates: what the greedy scheduler ranks partitions by."""
+        return float(np.mean(sorted((entry.score for entry in entries), reverse=True)[:best]))

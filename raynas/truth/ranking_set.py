@@ -1,0 +1,34 @@
+"""Choosing the architectures on which a supernet's ranking is measured."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from raynas.spaces import Architecture, Space
+from raynas.spaces.base import ENUMERATION_LIMIT
+from raynas.truth.table import TruthTable
+
+
+def known_architectures(table: TruthTable, space: Space, rng: np.random.Generator, count: int) -> list[Architecture]:
+    """Return up to `count` architectures of a (sub)space whose truth is known, no two of them the same function.
+
+    A function of the table may have several architectures in the subspace, and none of them need be its canonical form;
+    one is drawn uniformly. Where the space is too large to enumerate, only canonical forms inside it are found.
+
+    Args:
+        table: The truth.
+        space: The (sub)space that shall hold the architectures.
+        rng: The stream of the draw.
+        count: How many at most.
+    """
+    members: dict[str, list[Architecture]] = {}
+    combinations = math.prod(len(decision.options) for decision in space.decisions)
+    candidates = space.enumerate() if combinations <= ENUMERATION_LIMIT else table.architectures
+    for architecture in candidates:
+        if table.knows(architecture) and architecture in space:
+            members.setdefault(space.canonical(architecture).text, []).append(architecture)
+    functions = sorted(members)
+    chosen = [functions[i] for i in sorted(rng.permutation(len(functions))[:count])]
+    return [members[name][int(rng.integers(len(members[name])))] for name in chosen]
