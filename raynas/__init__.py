@@ -1,1 +1,69 @@
-"""raynas."""
+"""raynas: weight-sharing neural architecture search on Ray that says how far its own ranking can be trusted.
+
+Importing the package is cheap: torch, ray and wandb are loaded by what needs them, when it is called.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raynas.cluster.launch import run
+    from raynas.data import data
+    from raynas.networks import Choice, supernet
+    from raynas.networks.cost import Cost, cost
+    from raynas.ranking import RankingReport, rank
+    from raynas.report.run import Run, load
+    from raynas.spaces import Architecture, Space, space
+    from raynas.truth import TruthTable, truth
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Architecture": "raynas.spaces",
+    "Choice": "raynas.networks",
+    "Cost": "raynas.networks.cost",
+    "RankingReport": "raynas.ranking",
+    "Run": "raynas.report.run",
+    "Space": "raynas.spaces",
+    "TruthTable": "raynas.truth",
+    "cost": "raynas.networks.cost",
+    "data": "raynas.data",
+    "load": "raynas.report.run",
+    "rank": "raynas.ranking",
+    "run": "raynas.cluster.launch",
+    "space": "raynas.spaces",
+    "supernet": "raynas.networks",
+    "truth": "raynas.truth",
+}
+__all__ = [
+    "Architecture",
+    "Choice",
+    "Cost",
+    "RankingReport",
+    "Run",
+    "Space",
+    "TruthTable",
+    "__version__",
+    "cost",
+    "data",
+    "load",
+    "rank",
+    "run",
+    "space",
+    "supernet",
+    "truth",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'raynas' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

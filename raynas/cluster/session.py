@@ -6,9 +6,8 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from raynas.config import RaySettings
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -19,17 +18,6 @@ _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
 }
 """Read by Ray when it is imported; a value the user has set is kept."""
-
-
-class RaySettings(BaseModel):
-    """Where and how wide to run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    address: Annotated[str, Field(description="'local', 'auto', or a cluster's address")] = "local"
-    cpus: Annotated[int | None, Field(ge=1, description="CPUs of a local Ray; null for all")] = None
-    cpus_per_trial: Annotated[int, Field(ge=1, description="CPUs, and torch threads, of each actor")] = 1
-    object_store_mb: Annotated[int, Field(ge=80, description="object store of a local Ray")] = 200
 
 
 @contextmanager

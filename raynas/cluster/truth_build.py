@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from raynas.cluster.session import RaySettings, ray_session
+from raynas.cluster.session import ray_session
 from raynas.cluster.standalone_tasks import train_all
+from raynas.config import RaySettings
 from raynas.data import data
-from raynas.errors import TruthError
+from raynas.errors import TruthError, UnknownNameError, nearest
 from raynas.networks.cost import cost
 from raynas.spaces import Architecture, Space, space
 from raynas.streams import stream
@@ -64,6 +65,13 @@ PLANS: dict[str, Callable[[], TruthPlan]] = {
     )
 }
 """The tables this project ships, each with everything needed to make it again."""
+
+
+def plan_named(name: str) -> TruthPlan:
+    """Return the plan of a shipped table; raises UnknownNameError."""
+    if name not in PLANS:
+        raise UnknownNameError(f"no plan for truth '{name}'{nearest(name, PLANS)} (allowed: {', '.join(PLANS)})")
+    return PLANS[name]()
 
 
 def build_truth(

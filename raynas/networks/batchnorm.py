@@ -97,7 +97,8 @@ def scoring_statistics(
                 raise ValueError("batch-norm policy 'recalibrate' needs training images to run")
             for layer in layers:
                 layer._collected = []
-            recalibrate()
+            with torch.no_grad():
+                recalibrate()
             for layer in layers:
                 if layer._collected:
                     means, variances = zip(*layer._collected, strict=True)

@@ -1,1 +1,1 @@
-"""tmp."""
+"""Reading runs: the `Run` object, its figures and its page."""

@@ -2,8 +2,9 @@
 
 from raynas.search import evolution as evolution
 from raynas.search import random as random
+from raynas.search.candidate_pool import CandidatePool
 from raynas.search.partition_rules import SCHEDULERS, PartitionRule, Turn
 from raynas.search.pool import Pool, PoolEntry
 from raynas.search.searcher import SEARCHERS, Searcher
 
-__all__ = ["SCHEDULERS", "SEARCHERS", "PartitionRule", "Pool", "PoolEntry", "Searcher", "Turn"]
+__all__ = ["SCHEDULERS", "SEARCHERS", "CandidatePool", "PartitionRule", "Pool", "PoolEntry", "Searcher", "Turn"]

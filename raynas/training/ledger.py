@@ -55,6 +55,12 @@ class Ledger:
         self.images_scored += scored
         self.images_standalone += standalone
 
+    def close_gap(self, phase: str, since: float) -> None:
+        """Book as one phase the time from `since` to the first span that begins after it (a process being started)."""
+        after = [span.start for span in self.spans if span.start > since]
+        if after:
+            self.spans.append(Span(phase, since, min(after)))
+
     def summary(self, until: float | None = None) -> dict[str, Any]:
         """Return the totals: images, wall seconds, process seconds a phase, overhead.
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from raynas.data import ImageData
 from raynas.methods import SAMPLERS
 from raynas.networks.inherit import inherit
-from raynas.ranking import rank
+from raynas.ranking import RankingReport, rank
 from raynas.search import PoolEntry
 from raynas.spaces import Architecture
 from raynas.streams import stream
@@ -82,11 +82,24 @@ class SupernetWorker:
         self.round = 0
         self.images_trained = 0
         self.images_scored = 0
+        self._reported_scored = 0
+        self.inherited_tau: float | None = None
+        self._inherits = parent_state is not None
         self._candidates = stream(job.seed, "candidates", job.label)
 
     def run_round(self, pool: PoolLike) -> RoundReport:
-        """Train one round, score the ranking set and fresh candidates, propose the candidates to the pool."""
+        """Train one round, score the ranking set and fresh candidates, propose the candidates to the pool.
+
+        Before its first round a supernet with inherited weights is measured once as it came: `kendall_tau_inherited`
+        tells in every report what the ranking was worth before this supernet's own training.
+        """
         job = self.job
+        spans = []
+        if self._inherits and self.inherited_tau is None:
+            start = time.time()
+            self.inherited_tau = self._rank(self.score(job.ranking.architectures)).kendall_tau
+            spans.append(Span("score", start, time.time()))
+        scored_before = self._reported_scored
         start = time.time()
         trained = self.trainer.train(job.round_steps)
         middle = time.time()
@@ -95,11 +108,9 @@ class SupernetWorker:
 
         fresh = [job.space.sample(self._candidates) for _ in range(job.candidates)]
         known = [entry.architecture for entry in pool.of(job.label)[: job.rescore]]
-        scored_before = self.images_scored
         scores = self.score([*job.ranking.architectures, *fresh, *known])
         ranked, proposed = scores[: len(job.ranking.architectures)], scores[len(job.ranking.architectures) :]
-        values = [score.value(job.protocol.metric) for score in ranked]
-        report = rank(values, job.ranking.truth, seed=job.seed)
+        report = self._rank(ranked)
         end = time.time()
 
         entries = [self._entry(a, s) for a, s in zip([*fresh, *known], proposed, strict=True)]
@@ -112,6 +123,7 @@ class SupernetWorker:
             "images_trained": self.images_trained,
             "images_scored": self.images_scored,
             **report.to_dict(),
+            "kendall_tau_inherited": self.inherited_tau,
             "best_candidate": best.architecture.text,
             "best_candidate_score": best.score,
             "standing": self._standing(entries),
@@ -119,7 +131,8 @@ class SupernetWorker:
             "seconds_train": round(middle - start, 4),
             "seconds_score": round(end - middle, 4),
         }
-        spans = [Span("train", start, middle), Span("score", middle, end)]
+        spans += [Span("train", start, middle), Span("score", middle, end)]
+        self._reported_scored = self.images_scored
         return RoundReport(metrics, ranked, spans, trained.images_trained, self.images_scored - scored_before)
 
     def score(self, architectures: Sequence[Architecture]) -> list[Score]:
@@ -138,6 +151,8 @@ class SupernetWorker:
             "round": self.round,
             "images_trained": self.images_trained,
             "images_scored": self.images_scored,
+            "reported_scored": self._reported_scored,
+            "inherited_tau": self.inherited_tau,
             "candidates": self._candidates.bit_generator.state,
         }
 
@@ -146,7 +161,12 @@ class SupernetWorker:
         self.trainer.load_state_dict(state["trainer"])
         self.round = state["round"]
         self.images_trained, self.images_scored = state["images_trained"], state["images_scored"]
+        self._reported_scored, self.inherited_tau = state["reported_scored"], state["inherited_tau"]
         self._candidates.bit_generator.state = state["candidates"]
+
+    def _rank(self, scores: Sequence[Score]) -> RankingReport:
+        values = [score.value(self.job.protocol.metric) for score in scores]
+        return rank(values, self.job.ranking.truth, seed=self.job.seed)
 
     def _entry(self, architecture: Architecture, score: Score) -> PoolEntry:
         protocol = f"{self.job.protocol.metric}/{self.job.protocol.batch_norm}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
+from raynas.callable_module import make_callable
 from raynas.errors import UnknownNameError, nearest
 from raynas.truth.table import PER_ARCHITECTURE, PER_SEED, TruthTable, load_table
 
@@ -37,3 +38,6 @@ def truth(name_or_path: str | Path) -> TruthTable:
     raise UnknownNameError(
         f"unknown truth '{text}'{nearest(text, shipped())} (allowed: {', '.join(shipped())}, or a file)"
     )
+
+
+make_callable(__name__, truth)

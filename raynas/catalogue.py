@@ -1,0 +1,65 @@
+"""What can be named: every registered component, truth table and configuration, with one line on each."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from raynas.data import DATA
+from raynas.errors import UnknownNameError, nearest
+from raynas.methods import SAMPLERS
+from raynas.registry import Registry
+from raynas.search import SCHEDULERS, SEARCHERS
+from raynas.spaces import SPACES
+from raynas.truth import shipped, truth
+
+Rows = Sequence[tuple[str, str]]
+
+
+def _registered(registry: Registry[object], prefix: str = "") -> Rows:
+    return [(prefix + name, registry.describe(name)) for name in registry]
+
+
+def _truths() -> Rows:
+    rows = []
+    for name in shipped():
+        table = truth(name)
+        about = f"{len(table):,} architectures of {table.space_name} on {table.source['data']}"
+        rows.append((name, f"{about}, {table.ceiling.n_seeds} seeds each, noise ceiling {table.ceiling.mean:.2f}"))
+    return rows
+
+
+def _configs() -> Rows:
+    """Return the configurations in ./experiments, each with the first line of its header comment."""
+    rows = []
+    for path in sorted(Path("experiments").glob("*.yaml")):
+        rows.append((str(path), path.read_text().partition("\n")[0].lstrip("# ")))
+    return rows
+
+
+_KINDS: dict[str, Callable[[], Rows]] = {
+    "spaces": lambda: _registered(SPACES),  # type: ignore[arg-type]
+    "methods": lambda: _registered(SAMPLERS, "sampler: "),  # type: ignore[arg-type]
+    "searchers": lambda: _registered(SEARCHERS),  # type: ignore[arg-type]
+    "schedulers": lambda: _registered(SCHEDULERS),  # type: ignore[arg-type]
+    "data": lambda: _registered(DATA),  # type: ignore[arg-type]
+    "truth": _truths,
+    "configs": _configs,
+}
+
+
+def catalogue(what: str | None = None, pattern: str = "*") -> dict[str, Rows]:
+    """Return (name, one line) rows by kind.
+
+    Args:
+        what: One kind; all kinds if None.
+        pattern: A shell pattern that names must match.
+
+    Raises:
+        UnknownNameError: There is no such kind.
+    """
+    if what is not None and what not in _KINDS:
+        raise UnknownNameError(f"nothing listed under '{what}'{nearest(what, _KINDS)} (allowed: {', '.join(_KINDS)})")
+    kinds = [what] if what is not None else list(_KINDS)
+    return {kind: [row for row in _KINDS[kind]() if fnmatch.fnmatch(row[0], pattern)] for kind in kinds}

@@ -1,0 +1,118 @@
+"""The command line: ``raynas VERB [TARGET] [key=value ...]``. No logic of its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from raynas.errors import RaynasError
+
+app = typer.Typer(
+    help="Weight-sharing neural architecture search on Ray that says how far its own ranking can be trusted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+truth_app = typer.Typer(help="Stand-alone truth tables.", no_args_is_help=True)
+app.add_typer(truth_app, name="truth")
+
+console = Console()
+errors = Console(stderr=True)
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="A YAML file; see experiments/.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted keys.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the run folder.")] = False,
+) -> None:
+    """Run a search: train supernets, rank, search, train the best stand-alone."""
+    from raynas.cluster.launch import run as launch
+
+    done = launch(config, overrides or [], console=None if quiet else console)
+    if quiet:
+        console.print(str(done.path), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def report(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
+    """Write a run's page anew from its tables, and print its summary."""
+    from raynas.report.run import load
+    from raynas.report.text import print_summary
+
+    found = load(run_folder)
+    found.write_report()
+    print_summary(console, found)
+
+
+@app.command("ls")
+def list_names(
+    what: Annotated[
+        str | None,
+        typer.Argument(help="spaces, methods, searchers, schedulers, data, truth or configs; all without it."),
+    ] = None,
+    pattern: Annotated[str, typer.Argument(help="A shell pattern for the names.")] = "*",
+) -> None:
+    """List what can be named in a configuration."""
+    from raynas.catalogue import catalogue
+
+    for kind, rows in catalogue(what, pattern).items():
+        console.print(f"[bold]{kind}[/]")
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, text in rows:
+            console.print(f"  {name:<{width}}  [dim]{text}[/]", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def doctor() -> None:
+    """Check what raynas needs, and say what is missing."""
+    from raynas.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        mark = "[green]ok[/]  " if finding.good else "[red]bad[/] "
+        console.print(f"{mark} {finding.what:<14} {finding.text}", highlight=False, soft_wrap=True)
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(1)
+
+
+@truth_app.command("build")
+def truth_build(
+    name: Annotated[str, typer.Argument(help="Which table: digits201.")],
+    out: Annotated[Path | None, typer.Option(help="The table's file; NAME.npz here by default.")] = None,
+    cpus: Annotated[int | None, typer.Option(help="CPUs to use; all by default.")] = None,
+) -> None:
+    """Train a table's architectures stand-alone, on all cores; interrupted, the same command continues."""
+    from raynas.cluster.truth_build import build_truth, plan_named
+    from raynas.config import RaySettings
+
+    plan = plan_named(name)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(f"{plan.name}: {len(plan.seeds)} trainings each", total=plan.architectures)
+        table = build_truth(
+            plan,
+            out or Path(f"{name}.npz"),
+            RaySettings(cpus=cpus),
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    console.print(repr(table), highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is told in one message, without a traceback."""
+    try:
+        app()
+    except RaynasError as error:
+        errors.print("error: ", style="bold red", end="")
+        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors.print("interrupted", highlight=False)
+        sys.exit(130)

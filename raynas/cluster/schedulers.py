@@ -1,0 +1,89 @@
+"""The Tune scheduler over partitions: carries out what a `PartitionRule` decides, turn by turn.
+
+A trial that has reported its round hands its slot to the next partition of the turn (it is paused, which saves it, and
+Tune gives its process to the other trial); when no partition waits for a slot, it keeps its process and waits for the
+end of the turn. The report that completes a turn lets the pool's proposals in and asks the rule; partitions given up
+are stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from raynas.cluster.hooks import Hooks
+from raynas.search import PartitionRule
+
+
+class TurnScheduler(FIFOScheduler):
+    """Runs partitions in complete turns.
+
+    Args:
+        rule: Decides who trains next.
+        hooks: Told of every turn.
+    """
+
+    def __init__(self, rule: PartitionRule, hooks: Hooks) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._rule, self._hooks = rule, hooks
+        self._standings: dict[str, float] = {}
+        self._turn = rule.first()
+        hooks.on_turn(self._turn)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """Return the turn's first partition that has not begun its round."""
+        trials: dict[str, Trial] = {trial.config["partition"]: trial for trial in tune_controller.get_trials()}
+        for label in self._turn.train:
+            trial = trials.get(label)
+            if trial is not None and label not in self._standings and trial.status in (Trial.PENDING, Trial.PAUSED):
+                return trial
+        return None
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Note the standing; pause, or, at the end of the turn, do what the rule decides."""
+        return self._reported(tune_controller, trial, float(result["standing"]))
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Count a trial that failed for good as the weakest of its turn, so that the others go on."""
+        if trial.config["partition"] in self._turn.train:
+            self._reported(tune_controller, trial, math.nan)
+
+    def _reported(self, tune_controller: Any, trial: Trial, standing: float) -> str:
+        label = trial.config["partition"]
+        self._standings[label] = standing
+        if len(self._standings) < len(self._turn.train):
+            waiting = self.choose_trial_to_run(tune_controller) is not None
+            return str(TrialScheduler.PAUSE if waiting else TrialScheduler.NOOP)
+        self._hooks.on_complete()
+        self._turn = self._rule.next(self._standings)
+        self._standings = {}
+        if self._turn.train:
+            self._hooks.on_turn(self._turn)
+        for other in tune_controller.get_trials():
+            if other is not trial and not other.is_finished():
+                self._carry_on(tune_controller, other)
+        return self._action(label)
+
+    def _carry_on(self, tune_controller: Any, trial: Trial) -> None:
+        """Do with a trial that reported earlier in the turn what was decided at its end.
+
+        Tune has no public way to go on with a trial that was answered NOOP; `_execute_action` is what its own
+        answers go through.
+        """
+        action = self._action(trial.config["partition"])
+        if trial.status == Trial.RUNNING:
+            tune_controller._execute_action(trial, action)
+        elif action == TrialScheduler.STOP:
+            tune_controller.stop_trial(trial)
+
+    def _action(self, label: str) -> str:
+        if label in self._turn.stop:
+            return str(TrialScheduler.STOP)
+        return str(TrialScheduler.CONTINUE if label in self._turn.train else TrialScheduler.PAUSE)
+
+    def debug_string(self) -> str:
+        """Return one line on where the turn stands."""
+        return f"turn {self._rule.turns + 1}: {len(self._standings)} of {len(self._turn.train)} partitions reported"

@@ -1,0 +1,85 @@
+"""The Tune trial: one sub-supernet of the partition."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+from torch import Tensor
+
+from raynas.cluster import PROCESS_BEGAN
+from raynas.data import ImageData
+from raynas.training.checkpoint import load_state, save_state
+from raynas.training.job import SupernetJob
+from raynas.training.ledger import Span
+from raynas.training.worker import PoolLike, SupernetWorker
+
+CHECKPOINT_FILE = "worker.pt"
+PAYLOAD = "payload"
+"""Key of a result that carries the whole `RoundReport` (spans, scores) beside the flat metrics."""
+
+_process_started_work = False
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all partition trials have in common.
+
+    Args:
+        jobs: Each partition's job, by label.
+        data: The images.
+        parent_state: The root supernet's weights.
+        pool: The candidate pool.
+        threads: Torch threads a trial.
+    """
+
+    jobs: Mapping[str, SupernetJob]
+    data: ImageData
+    parent_state: Mapping[str, Tensor]
+    pool: PoolLike
+    threads: int
+
+
+class PartitionTrial(tune.Trainable):
+    """Trains one partition a round a step; its config is ``{"partition": label}``, the rest comes shared.
+
+    An actor that Tune hands from one trial to another builds its worker anew, so nothing leaks between partitions.
+    """
+
+    def setup(self, config: dict[str, Any], **shared: Any) -> None:
+        """Build the worker with the root's weights; `shared` are the fields of `Shared`, from the object store."""
+        global _process_started_work
+        self._shared = Shared(**shared)
+        torch.set_num_threads(self._shared.threads)
+        self._build(config)
+        self._startup = [] if _process_started_work else [Span("startup", PROCESS_BEGAN, time.time())]
+        _process_started_work = True
+
+    def _build(self, config: dict[str, Any]) -> None:
+        shared = self._shared
+        self._worker = SupernetWorker(shared.jobs[config["partition"]], shared.data, shared.parent_state)
+
+    def step(self) -> dict[str, Any]:
+        """Run one round."""
+        report = self._worker.run_round(self._shared.pool)
+        startup, self._startup = self._startup, []
+        report.spans.extend(startup)
+        return {**report.metrics, PAYLOAD: report}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Save the worker's whole state."""
+        save_state(self._worker.state_dict(), Path(checkpoint_dir) / CHECKPOINT_FILE)
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Continue from a saved state: the argument is the folder that `save_checkpoint` wrote to."""
+        self._worker.load_state_dict(load_state(Path(checkpoint) / CHECKPOINT_FILE))
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Become another partition's trial."""
+        self._build(new_config)
+        return True

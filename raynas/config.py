@@ -1,0 +1,224 @@
+"""The configuration of a run: what the keys are, what they may be, and how all problems are told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from yaml import YAMLError
+
+from raynas.config_components import check_components
+from raynas.config_errors import explain
+from raynas.errors import ConfigError, nearest
+from raynas.training.scoring import ScoreProtocol
+from raynas.training.settings import OptimizerSettings
+from raynas.training.standalone import StandaloneRecipe
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are refused, nothing changes after it was read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Component(BaseModel):
+    """A registered component by its name; every other key is one of the component's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The component's options."""
+        return dict(self.model_extra or {})
+
+
+def _named(value: object) -> object:
+    """Read ``name`` as ``{name: name}``."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+Named = Annotated[Component, BeforeValidator(_named)]
+
+
+class TruthSettings(Section):
+    """Which stand-alone truth rankings are measured against."""
+
+    name: Annotated[str, Field(description="a shipped table's name, or a file")]
+    metric: Annotated[Literal["test_accuracy", "valid_accuracy"], Field(description="what counts as quality")] = (
+        "test_accuracy"
+    )
+
+
+class PartitionSettings(Section):
+    """How the space is split into sub-supernets."""
+
+    decisions: Annotated[list[str], Field(min_length=1, description="one sub-supernet a combination of their options")]
+
+
+class MethodSettings(Section):
+    """The parts of the method; each has a neutral setting, all neutral is SPOS."""
+
+    sampler: Named = Component(name="uniform")
+    partition: PartitionSettings
+
+
+class TrainSettings(OptimizerSettings):
+    """How supernets are trained."""
+
+    round_images: Annotated[int, Field(ge=2, description="images trained a round")] = 9600
+    root_rounds: Annotated[int, Field(ge=1, description="rounds of the root supernet")] = 4
+    partition_rounds: Annotated[int, Field(ge=1, description="rounds of all partitions together")] = 20
+
+    @property
+    def optimizer(self) -> OptimizerSettings:
+        """The optimizer's part."""
+        return OptimizerSettings(**{key: getattr(self, key) for key in OptimizerSettings.model_fields})
+
+    @property
+    def round_steps(self) -> int:
+        """Optimizer steps a round (round_images / batch_size, rounded up)."""
+        return -(-self.round_images // self.batch_size)
+
+
+class ScoreSettings(ScoreProtocol):
+    """How architectures are scored, and on how many the ranking is measured."""
+
+    architectures: Annotated[int, Field(ge=2, description="of known truth, on which each ranking is measured")] = 250
+
+    @property
+    def protocol(self) -> ScoreProtocol:
+        """The protocol's part."""
+        return ScoreProtocol(**{key: getattr(self, key) for key in ScoreProtocol.model_fields})
+
+
+class PoolSettings(Section):
+    """The candidate pool shared by all partitions."""
+
+    capacity: Annotated[int, Field(ge=1)] = 100
+    candidates: Annotated[int, Field(ge=1, description="architectures drawn for it a round and partition")] = 32
+    rescore: Annotated[int, Field(ge=0, description="a partition's best entries scored anew each round")] = 8
+
+
+class VerifySettings(Section):
+    """Stand-alone training of what the search found."""
+
+    top: Annotated[int, Field(ge=0, description="how many of the best are trained; 0 for none")] = 5
+    seeds: Annotated[int, Field(ge=1, description="trainings each")] = 4
+    recipe: Annotated[StandaloneRecipe | None, Field(description="null for the one the truth table was made with")] = (
+        None
+    )
+
+
+class SearchSettings(Component):
+    """The path search at the end, over the sub-supernets that survived; other keys are the searcher's options."""
+
+    budget: Annotated[int, Field(ge=1, description="architectures scored")] = 400
+    pool: PoolSettings = PoolSettings()
+    verify: VerifySettings = VerifySettings()
+
+
+class RaySettings(Section):
+    """Where and how wide to run."""
+
+    address: Annotated[str, Field(description="'local', 'auto', or a cluster's address")] = "local"
+    cpus: Annotated[int | None, Field(ge=1, description="CPUs of a local Ray; null for all")] = None
+    cpus_per_trial: Annotated[int, Field(ge=1, description="CPUs, and torch threads, of each actor")] = 1
+    object_store_mb: Annotated[int, Field(ge=80, description="object store of a local Ray")] = 200
+
+
+class WandbSettings(Section):
+    """Weights & Biases: a mirror of metrics.jsonl."""
+
+    mode: Annotated[
+        Literal["auto", "online", "offline", "disabled"],
+        Field(description="auto: WANDB_MODE if set, else online with a key and offline without"),
+    ] = "auto"
+    project: str = "raynas"
+    entity: str | None = None
+
+
+class Config(Section):
+    """The whole configuration of a run."""
+
+    space: Named
+    network: Annotated[dict[str, Any], Field(description="options of the space's network")] = {}
+    data: Named
+    truth: Annotated[TruthSettings, BeforeValidator(_named)]
+    method: MethodSettings
+    train: TrainSettings = TrainSettings()
+    score: ScoreSettings = ScoreSettings()
+    search: Annotated[SearchSettings, BeforeValidator(_named)] = SearchSettings(name="evolution")
+    scheduler: Named = Component(name="greedy")
+    ray: RaySettings = RaySettings()
+    wandb: WandbSettings = WandbSettings()
+    seed: Annotated[int, Field(ge=0)] = 0
+    out: Annotated[str | None, Field(description="the run folder; null for runs/<name of the config>")] = None
+
+
+def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), **keys: Any) -> Config:
+    """Read and check a configuration.
+
+    Args:
+        source: A YAML file, or a mapping of the same shape.
+        overrides: ``key=value`` texts with dotted keys, as on the command line.
+        keys: Top-level or dotted keys with their values, applied last.
+
+    Raises:
+        ConfigError: With every problem found.
+    """
+    name = "the configuration" if isinstance(source, Mapping) else str(source)
+    malformed = [text for text in overrides if "=" not in text]
+    if malformed:
+        raise ConfigError([f"'{text}' is not of the form key=value" for text in malformed], "the command line")
+    if not isinstance(source, Mapping) and not Path(source).is_file():
+        raise ConfigError([f"no configuration file at {source}{_similar_file(Path(source))}"], name)
+    try:
+        base = OmegaConf.create(dict(source)) if isinstance(source, Mapping) else OmegaConf.load(source)
+        if not OmegaConf.is_dict(base):
+            raise ConfigError(["the file does not hold keys and values"], name)
+        merged = OmegaConf.merge(base, OmegaConf.from_dotlist(list(overrides)))
+        for key, value in keys.items():
+            OmegaConf.update(merged, key, value, merge=False)
+        plain = OmegaConf.to_container(merged, resolve=True)
+    except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
+        raise ConfigError([f"cannot be read: {' '.join(str(error).split())}"], name) from error
+    return validate(plain, name)
+
+
+def validate(plain: Any, name: str = "the configuration") -> Config:
+    """Return the configuration with every default filled in, those of the components included.
+
+    Raises:
+        ConfigError: With every problem found, in keys, values, names, components' options, and between them.
+    """
+    problems: list[str] = []
+    config: Config | None = None
+    try:
+        config = Config.model_validate(plain)
+    except pydantic.ValidationError as error:
+        problems += explain(error, Config)
+    findings = check_components(plain if isinstance(plain, dict) else {})
+    problems += findings.problems
+    if problems or config is None:
+        raise ConfigError(problems, name)
+    filled = config.model_dump()
+    for key, options in findings.options.items():
+        section = filled
+        for part in key.split("."):
+            section = section[part]
+        section.update(options)
+    return Config.model_validate(filled)
+
+
+def _similar_file(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f" (there is no folder {path.parent})"
+    names = sorted(p.name for p in path.parent.glob("*.y*ml"))
+    return f"{nearest(path.name, names)} (in {path.parent}: {', '.join(names) or 'no configuration'})"

@@ -1,0 +1,130 @@
+"""Checking what a configuration names: components, their options, and whether the parts fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pydantic
+
+from raynas.config_errors import explain
+from raynas.data import DATA
+from raynas.errors import ConfigError, RaynasError
+from raynas.methods import SAMPLERS
+from raynas.networks import NETWORKS
+from raynas.registry import Registry
+from raynas.search import SCHEDULERS, SEARCHERS
+from raynas.spaces import SPACES, Space, space
+from raynas.truth import TruthTable, truth
+
+T = TypeVar("T")
+
+SEARCH_KEYS = ("budget", "pool", "verify")
+"""Keys of the search section that are not the searcher's options."""
+
+
+@dataclass
+class Findings:
+    """What a check found: each component's options with defaults filled in, by dotted key, and all problems."""
+
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def attempt(self, key: str, action: Callable[[], T]) -> T | None:
+        """Return the action's result, or note its error under the key."""
+        try:
+            return action()
+        except ConfigError as error:
+            self.problems += [f"'{key}': {problem}" for problem in error.problems]
+        except RaynasError as error:
+            self.problems.append(f"'{key}': {error}")
+        return None
+
+    def component(self, key: str, registry: Registry[Any], given: object, other_keys: Sequence[str] = ()) -> str | None:
+        """Check a component's name and options; return its name if it exists.
+
+        What cannot be read as a component at all is left to the check of types.
+        """
+        mapping = {"name": given} if isinstance(given, str) else given
+        if not isinstance(mapping, dict) or not isinstance(mapping.get("name"), str):
+            return None
+        name: str = mapping["name"]
+        model = self.attempt(key, lambda: registry.options_model(name))
+        if model is None:
+            return None
+        own = {option: value for option, value in mapping.items() if option not in ("name", *other_keys)}
+        try:
+            self.options[key] = model.model_validate(own).model_dump()
+        except pydantic.ValidationError as error:
+            self.problems += explain(error, model, key, other_keys)
+        return name
+
+
+def check_components(plain: dict[str, Any]) -> Findings:
+    """Check every component that can be read, even where other keys are wrong."""
+    findings = Findings()
+    method = plain.get("method")
+    method = method if isinstance(method, dict) else {}
+    space_name = findings.component("space", SPACES, plain.get("space"))
+    if space_name is not None:
+        network = plain.get("network") or {}
+        findings.component("network", NETWORKS, {**network, "name": space_name} if isinstance(network, dict) else None)
+    findings.component("data", DATA, plain.get("data"))
+    findings.component("method.sampler", SAMPLERS, method.get("sampler", "uniform"))
+    findings.component("scheduler", SCHEDULERS, plain.get("scheduler", "greedy"))
+    findings.component("search", SEARCHERS, plain.get("search", "evolution"), SEARCH_KEYS)
+
+    partition = method.get("partition")
+    decisions = partition.get("decisions") if isinstance(partition, dict) else None
+    chosen: Space | None = None
+    if space_name is not None and "space" in findings.options:
+        chosen = space(space_name, **findings.options["space"])
+        if isinstance(decisions, list) and decisions and all(isinstance(d, str) for d in decisions):
+            _check_partition(findings, plain, chosen, decisions)
+    _check_truth(findings, plain, chosen)
+    _check_batch_norm(findings, plain)
+    return findings
+
+
+def _check_partition(findings: Findings, plain: dict[str, Any], chosen: Space, decisions: list[str]) -> None:
+    parts = findings.attempt("method.partition.decisions", lambda: chosen.partition(decisions))
+    train = plain.get("train")
+    rounds = train.get("partition_rounds") if isinstance(train, dict) else None
+    if parts is not None and isinstance(rounds, int) and rounds < len(parts):
+        findings.problems.append(
+            f"'train.partition_rounds': {rounds} rounds are too few for {len(parts)} partitions (at least {len(parts)})"
+        )
+
+
+def _check_truth(findings: Findings, plain: dict[str, Any], chosen: Space | None) -> None:
+    given = plain.get("truth")
+    name = given.get("name") if isinstance(given, dict) else given
+    if not isinstance(name, str):
+        return
+    table: TruthTable | None = findings.attempt("truth", lambda: truth(name))
+    if table is None:
+        return
+    if chosen is not None and table.space_name != chosen.name:
+        findings.problems.append(f"'truth': {table.name} is about {table.space_name}, the space is {chosen.name}")
+    search = plain.get("search")
+    verify = search.get("verify") if isinstance(search, dict) else None
+    verify = verify if isinstance(verify, dict) else {}
+    if verify.get("top") == 0 or verify.get("recipe"):
+        return
+    data = plain.get("data")
+    data_name = data.get("name") if isinstance(data, dict) else data
+    cure = "give search.verify.recipe, or set search.verify.top=0"
+    if "recipe" not in table.source:
+        findings.problems.append(f"'search.verify.recipe': {table.name} does not tell how it was trained; {cure}")
+    elif table.source.get("data") != data_name:
+        findings.problems.append(
+            f"'truth': {table.name} was trained on {table.source.get('data')}, the data are {data_name}; {cure}"
+        )
+
+
+def _check_batch_norm(findings: Findings, plain: dict[str, Any]) -> None:
+    score = plain.get("score")
+    running = isinstance(score, dict) and score.get("batch_norm") == "running"
+    if running and not findings.options.get("network", {}).get("track", True):
+        findings.problems.append("'score.batch_norm': running needs running averages; set network.track=true")

@@ -1,0 +1,137 @@
+"""The figures of a run's page, as inline SVG. Every figure is drawn from the run folder's tables alone."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+PALETTE = ("#4269d0", "#ff725c", "#3ca951", "#efb118", "#a463f2", "#6cc5b0", "#ff8ab7", "#9c6b4e", "#97bbf5")
+ROOT_COLOUR = "#333333"
+_STYLE: Any = {
+    "svg.hashsalt": "raynas",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "legend.frameon": False,
+}
+
+
+def colours(labels: list[str]) -> dict[str, str]:
+    """Return one colour a trial, the same in every figure."""
+    partitions = [label for label in labels if label != "root"]
+    return {"root": ROOT_COLOUR, **{label: PALETTE[i % len(PALETTE)] for i, label in enumerate(partitions)}}
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None}, bbox_inches="tight")
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def scatter(ranking: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> str:
+    """Draw truth against score after each trial's last round, one panel a trial."""
+    labels = list(dict.fromkeys(metrics["trial"]))
+    colour = colours(labels)
+    columns = min(3, len(labels))
+    rows = -(-len(labels) // columns)
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(3.5 * columns, 2.9 * rows), layout="constrained")
+        axes = np.atleast_1d(np.asarray(figure.subplots(rows, columns, sharex=True))).ravel()
+        low = float(np.quantile(ranking["truth"], 0.02))
+        for axis, label in zip(axes, labels, strict=False):
+            mine = ranking[ranking["trial"] == label]
+            last = mine[mine["round"] == mine["round"].max()]
+            tau = metrics[metrics["trial"] == label]["kendall_tau"].iloc[-1]
+            axis.scatter(last["truth"], last["score"], s=9, alpha=0.6, color=colour[label], linewidths=0)
+            axis.set_title(f"{label}: tau {tau:.2f}, n = {len(last)}", loc="left")
+            axis.set_xlim(low, float(ranking["truth"].max()) + 0.5)
+        for axis in axes[len(labels) :]:
+            axis.set_visible(False)
+        figure.supxlabel(f"truth: stand-alone {metric.replace('_', ' ')} (%), worst 2 % cut off", fontsize=9)
+        figure.supylabel("supernet score (higher is better)", fontsize=9)
+        return _svg(figure)
+
+
+def tau_over_rounds(metrics: pd.DataFrame, ceiling: float) -> str:
+    """Draw each trial's tau with its interval over the images it was trained on, the root's included."""
+    labels = list(dict.fromkeys(metrics["trial"]))
+    colour = colours(labels)
+    root_images = metrics[metrics["trial"] == "root"]["images_trained"].max()
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(8.5, 3.6), layout="constrained")
+        axis: Axes = figure.subplots()
+        for label in labels:
+            mine = metrics[metrics["trial"] == label]
+            x = (mine["images_trained"] + (0 if label == "root" else root_images)) / 1000
+            axis.plot(x, mine["kendall_tau"], marker="o", ms=3.5, lw=1.6, color=colour[label], label=label)
+            axis.fill_between(
+                x, mine["kendall_tau_ci_low"], mine["kendall_tau_ci_high"], color=colour[label], alpha=0.12, lw=0
+            )
+        axis.axhline(ceiling, color="#888888", lw=1, ls="--")
+        axis.annotate(
+            "truth's noise ceiling",
+            (1, ceiling),
+            (-4, 3),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            ha="right",
+            fontsize=8,
+            color="#666666",
+        )
+        axis.set_xlabel("thousand images trained on the path to this supernet (root's included)")
+        axis.set_ylabel("Kendall tau, 95 % interval")
+        axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+        return _svg(figure)
+
+
+def budget(partitions: list[dict[str, Any]], metrics: pd.DataFrame) -> str:
+    """Draw what was spent on the root and each partition, in images trained and images scored."""
+    root = metrics[metrics["trial"] == "root"].iloc[-1]
+    rows: list[tuple[str, int, int, bool]] = [("root", int(root["images_trained"]), int(root["images_scored"]), True)]
+    rows += [(p["label"], p["images_trained"], p["images_scored"], p["survived"]) for p in partitions]
+    colour = colours([row[0] for row in rows])
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(8.5, 0.42 * len(rows) + 1.1), layout="constrained")
+        spent = {"trained": [row[1] for row in rows], "scored": [row[2] for row in rows]}
+        for axis, (name, images) in zip(figure.subplots(1, 2, sharey=True), spent.items(), strict=True):
+            values = [count / 1000 for count in images]
+            bars = axis.barh([row[0] for row in rows], values, color=[colour[row[0]] for row in rows])
+            for bar, row in zip(bars, rows, strict=True):
+                bar.set_alpha(1.0 if row[3] else 0.4)
+            axis.set_xlabel(f"thousand images {name}")
+            axis.grid(axis="y", visible=False)
+        axis.invert_yaxis()
+        return _svg(figure)
+
+
+def best_so_far(search: pd.DataFrame) -> str:
+    """Draw every score of the search and the best so far, over evaluations."""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(8.5, 3.0), layout="constrained")
+        axis: Axes = figure.subplots()
+        scorers = sorted(search["scorer"].unique())
+        for i, scorer in enumerate(scorers):
+            mine = search[search["scorer"] == scorer]
+            axis.scatter(
+                mine["evaluation"], mine["score"], s=7, alpha=0.5, lw=0, color=PALETTE[i % len(PALETTE)], label=scorer
+            )
+        axis.plot(search["evaluation"], search["score"].cummax(), color="#111111", lw=1.6, label="best so far")
+        axis.set_ylim(float(search["score"].quantile(0.05)), None)
+        axis.set_xlabel("architectures scored")
+        axis.set_ylabel("supernet score")
+        axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+        return _svg(figure)

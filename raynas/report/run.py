@@ -1,0 +1,120 @@
+"""`Run`: a finished (or broken) run, read from its folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from raynas.config import Config
+from raynas.errors import RunError
+from raynas.report.folder import RunFolder
+from raynas.tracking.jsonl import read_jsonl
+
+
+class Run:
+    """A run folder as an object; nothing is read before it is asked for.
+
+    Args:
+        path: The run folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.folder = RunFolder(path)
+
+    @property
+    def config(self) -> Config:
+        """The resolved configuration."""
+        return Config.model_validate(yaml.safe_load(self.folder.config.read_text()))
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """Every report of every trial, one row each."""
+        return pd.DataFrame(read_jsonl(self.folder.metrics))
+
+    @property
+    def ranking(self) -> pd.DataFrame:
+        """Score and truth of every architecture of every report (trial, round, architecture, score, truth, ...)."""
+        return pd.read_parquet(self._existing(self.folder.ranking))
+
+    @property
+    def pool(self) -> pd.DataFrame:
+        """The candidate pool at the end, best first."""
+        return pd.read_parquet(self._existing(self.folder.pool))
+
+    @property
+    def search(self) -> pd.DataFrame:
+        """Every architecture that the search scored, in order."""
+        return pd.read_parquet(self._existing(self.folder.search))
+
+    @property
+    def verified(self) -> pd.DataFrame:
+        """Stand-alone trainings of the best, one row an architecture and seed."""
+        return pd.read_parquet(self._existing(self.folder.verified))
+
+    @property
+    def partitions(self) -> list[dict[str, Any]]:
+        """The partitions with their rounds, budget and fate."""
+        found: list[dict[str, Any]] = json.loads(self._existing(self.folder.partitions).read_text())
+        return found
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What came out."""
+        found: dict[str, Any] = json.loads(self._existing(self.folder.summary).read_text())
+        return found
+
+    @property
+    def ledger(self) -> dict[str, Any]:
+        """What was spent."""
+        found: dict[str, Any] = json.loads(self._existing(self.folder.ledger).read_text())
+        return found
+
+    @property
+    def env(self) -> dict[str, Any]:
+        """Versions, git state, machine, command."""
+        found: dict[str, Any] = json.loads(self._existing(self.folder.env).read_text())
+        return found
+
+    @property
+    def best(self) -> str | None:
+        """The best architecture's string: of those trained stand-alone the one with the best validation accuracy."""
+        best = self.summary["best"]
+        return None if best is None else str(best["architecture"])
+
+    def write_report(self) -> Path:
+        """Write ``report.html`` anew from the folder's tables, and return where it is."""
+        from raynas.report.page import render
+
+        self.folder.report.write_text(render(self))
+        return self.folder.report
+
+    def _existing(self, path: Path) -> Path:
+        if not path.exists():
+            raise RunError(f"{self.path} has no {path.name}: the run did not come that far")
+        return path
+
+    def __repr__(self) -> str:
+        if not self.folder.summary.exists():
+            return f"<run {self.path}: not finished>"
+        ranking = self.summary["ranking"]
+        root = ranking.get("root", {}).get("kendall_tau", float("nan"))
+        return f"<run {self.path}: best {self.best}, root tau {root:.2f}, {len(ranking) - 1} partitions>"
+
+
+def load(path: str | Path) -> Run:
+    """Return the run that lies in a folder.
+
+    Raises:
+        RunError: There is no such folder, or it is not a run's.
+    """
+    folder = Path(path)
+    if not (folder / "config.yaml").is_file():
+        others = sorted(str(p.parent) for p in folder.parent.glob("*/config.yaml")) if folder.parent.is_dir() else []
+        hint = f"; runs beside it: {', '.join(others)}" if others else ""
+        raise RunError(f"{folder} is not a run folder (it has no config.yaml){hint}")
+    return Run(folder)

@@ -1,0 +1,39 @@
+"""The console: a header, one line a report, a summary. Nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from raynas.tracking.base import Row
+
+
+class ConsoleTracker:
+    """Prints one line a report.
+
+    Args:
+        console: Where to.
+        rounds: The most rounds of each kind of trial: ``root`` and the others.
+        label_width: Columns for the trial's label.
+    """
+
+    def __init__(self, console: Console, rounds: tuple[int, int], label_width: int) -> None:
+        self._console, self._rounds, self._width = console, rounds, label_width
+
+    def log(self, row: Row) -> None:
+        """Print the report."""
+        total = self._rounds[0] if row["trial"] == "root" else self._rounds[1]
+        seconds = row["seconds_train"] + row["seconds_score"]
+        self._console.print(
+            f"{row['trial']:<{self._width}}  round {row['round']:>2}/{total:<2}  loss {row['loss']:.3f} | "
+            f"tau [bold]{row['kendall_tau']:.2f}[/] \\[{row['kendall_tau_ci_low']:.2f}, "
+            f"{row['kendall_tau_ci_high']:.2f}] n={row['n_architectures']} | P@top5% {row['p_at_top5']:.2f} | "
+            f"pool overlap {row['pool_overlap']:.2f} | {seconds:.1f}s",
+            highlight=False,
+        )
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Print nothing: the summary has a place of its own."""
+        del summary

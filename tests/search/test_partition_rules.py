@@ -1,0 +1,71 @@
+"""Rules that spend rounds on partitions, played through without Ray."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from raynas.search import SCHEDULERS, PartitionRule
+
+PARTITIONS = ("a", "b", "c", "d", "e")
+QUALITY = {"a": 0.1, "b": 0.5, "c": 0.3, "d": 0.4, "e": 0.2}
+
+
+def play(rule: PartitionRule, noise: float = 0.0, seed: int = 0) -> tuple[dict[str, int], list[tuple[str, ...]]]:
+    """Return the rounds each partition got, and the turns."""
+    rng = np.random.default_rng(seed)
+    rounds, turns = dict.fromkeys(rule.partitions, 0), []
+    turn = rule.first()
+    while turn.train:
+        turns.append(turn.train)
+        for label in turn.train:
+            rounds[label] += 1
+        turn = rule.next({label: QUALITY[label] + noise * rng.normal() for label in turn.train})
+    return rounds, turns
+
+
+@pytest.fixture(params=SCHEDULERS.names())
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.mark.parametrize("budget", [5, 7, 20, 33])
+def test_budget_is_kept_and_the_schedule_length_is_right(name: str, budget: int) -> None:
+    rule = SCHEDULERS.make(name, PARTITIONS, budget)
+    longest = rule.longest()
+    rounds, turns = play(rule)
+    assert sum(rounds.values()) == rule.spent <= budget
+    assert turns[0] == PARTITIONS
+    assert max(rounds.values()) == longest
+    assert budget - rule.spent < len(turns[-1])
+    assert rule.alive
+
+
+def test_uniform_is_even() -> None:
+    rounds, _ = play(SCHEDULERS.make("uniform", PARTITIONS, 23))
+    assert rounds == dict.fromkeys(PARTITIONS, 4)
+
+
+def test_greedy_rejects_the_weak() -> None:
+    rule = SCHEDULERS.make("greedy", PARTITIONS, 20, every=2, keep=0.5, survivors=2)
+    rounds, turns = play(rule)
+    assert turns == [PARTITIONS, PARTITIONS, ("b", "c", "d"), ("b", "c", "d"), ("b", "d"), ("b", "d")]
+    assert rule.alive == ("b", "d")
+    assert rounds == {"a": 2, "b": 6, "c": 4, "d": 6, "e": 2}
+
+
+def test_greedy_breaks_ties_by_order_and_drops_what_diverged() -> None:
+    rule = SCHEDULERS.make("greedy", ("a", "b", "c"), 30, every=1, keep=0.5, survivors=1)
+    assert rule.next({"a": math.nan, "b": 1.0, "c": 1.0}).train == ("b", "c")
+    assert rule.next({"b": 1.0, "c": 1.0}).train == ("b",)
+
+
+def test_greedy_spends_more_on_the_better_under_noise() -> None:
+    spent = dict.fromkeys(PARTITIONS, 0)
+    for seed in range(200):
+        rounds, _ = play(SCHEDULERS.make("greedy", PARTITIONS, 30), noise=0.1, seed=seed)
+        for label, count in rounds.items():
+            spent[label] += count
+    assert sorted(PARTITIONS, key=lambda label: spent[label]) == sorted(PARTITIONS, key=lambda label: QUALITY[label])

@@ -1,0 +1,129 @@
+"""Configurations: what is refused, how it is told, and that everything resolved is there."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raynas.config import Config, load_config, validate
+from raynas.errors import ConfigError
+
+GOOD: dict[str, Any] = {
+    "space": {"name": "nasbench201", "connected": True},
+    "network": {"channels": 8, "cells": 2},
+    "data": "digits",
+    "truth": "digits201",
+    "method": {"partition": {"decisions": ["3<-0"]}},
+}
+
+
+def problems(changes: dict[str, Any]) -> list[str]:
+    plain = copy.deepcopy(GOOD)
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        section = plain
+        for part in path:
+            section = section.setdefault(part, {})
+        section[last] = value
+    with pytest.raises(ConfigError) as caught:
+        validate(plain)
+    return caught.value.problems
+
+
+def test_defaults_are_filled_in_also_those_of_components() -> None:
+    config = validate(GOOD)
+    assert config.space.options == {"connected": True}
+    assert config.network == {"channels": 8, "cells": 2, "affine": False, "track": False}
+    assert config.scheduler.model_dump() == {"name": "greedy", "every": 2, "keep": 0.5, "survivors": 2}
+    assert config.search.options["population"] == 50
+    assert validate(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"schedular": "greedy"}, "unknown key 'schedular', did you mean 'scheduler'?"),
+        ({"train.roundimages": 5}, "unknown key 'train.roundimages', did you mean 'round_images'?"),
+        ({"train.lr": "fast"}, "'train.lr': input should be a valid number"),
+        ({"train.lr": -1}, "'train.lr': input should be greater than 0, got -1"),
+        ({"train.batch_size": 1}, "'train.batch_size': input should be greater than or equal to 2, got 1"),
+        ({"seed": "x"}, "'seed': input should be a valid integer"),
+        ({"space": "nasbench21"}, "unknown space 'nasbench21', did you mean 'nasbench201'?"),
+        ({"space.connectd": True}, "unknown key 'space.connectd', did you mean 'connected'?"),
+        ({"network.channels": 0}, "'network.channels': input should be greater than or equal to 1, got 0"),
+        ({"network.chanels": 4}, "unknown key 'network.chanels', did you mean 'channels'?"),
+        ({"data": "digit"}, "unknown data set 'digit', did you mean 'digits'?"),
+        ({"truth": "digits21"}, "unknown truth 'digits21', did you mean 'digits201'?"),
+        ({"truth": "nowhere.npz"}, "no truth table at nowhere.npz"),
+        ({"method.sampler": "unifrm"}, "unknown sampler 'unifrm', did you mean 'uniform'?"),
+        ({"method.partition.decisions": ["3<-9"]}, "nasbench201 has no decision '3<-9', did you mean '3<-"),
+        ({"method.partition.decisions": []}, "'method.partition.decisions': list should have at least 1 item"),
+        ({"method.partition.decisions": ["3<-0", "2<-0"], "train.partition_rounds": 20}, "too few for 25 partitions"),
+        ({"scheduler": {"name": "greedy", "keep": 1.5}}, "'scheduler.keep': input should be less than or equal to 1"),
+        ({"search": {"name": "evolution", "budgt": 3}}, "unknown key 'search.budgt', did you mean 'budget'?"),
+        ({"search": {"name": "evolution", "budget": 0}}, "'search.budget': input should be greater than or equal to 1"),
+        ({"score.batch_norm": "running"}, "set network.track=true"),
+        ({"score.metric": "accurracy"}, "'score.metric': input should be 'loss' or 'accuracy', got 'accurracy'"),
+        ({"method": None}, "'method': input should be a valid dictionary"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_problem_names_key_value_and_cure(changes: dict[str, Any], sentence: str) -> None:
+    found = problems(changes)
+    assert len(found) == 1, found
+    assert sentence in found[0]
+
+
+def test_missing_keys_are_named() -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate({"space": "nasbench201"})
+    assert caught.value.problems == ["'data' is missing", "'truth' is missing", "'method' is missing"]
+
+
+def test_all_problems_at_once() -> None:
+    found = problems({"seed": -1, "data": "digit", "train.lr": 0, "scheduler": "greedi", "network.chanels": 4})
+    assert len(found) == 5
+
+
+def test_overrides_reach_nested_keys(tmp_path: Path) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text("space: nasbench201\ndata: digits\ntruth: digits201\nmethod: {partition: {decisions: ['3<-0']}}\n")
+    config = load_config(file, ["train.lr=0.05", "search.budget=10", "method.partition.decisions=[2<-0]"], seed=7)
+    assert (config.train.lr, config.search.budget, config.seed) == (0.05, 10, 7)
+    assert config.method.partition.decisions == ["2<-0"]
+    assert isinstance(config, Config)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [1, 2", "cannot be read"),
+        ("- 1\n- 2\n", "does not hold keys and values"),
+        ("seed: ${nowhere}", "cannot be"),
+    ],
+)
+def test_unreadable_files(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        load_config(file)
+
+
+def test_missing_file_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "quickstart.yaml").write_text("seed: 0\n")
+    with pytest.raises(ConfigError, match=r"did you mean 'quickstart\.yaml'"):
+        load_config(tmp_path / "quickstrt.yaml")
+
+
+def test_override_without_a_value(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'seed' is not of the form key=value"):
+        load_config(GOOD, ["seed"])
+
+
+@pytest.mark.parametrize("path", sorted(Path("experiments").glob("*.yaml")), ids=str)
+def test_shipped_configurations_are_good_and_tell_their_command(path: Path) -> None:
+    load_config(path)
+    assert f"raynas run {path}" in path.read_text().split("\nspace:")[0]

@@ -1,0 +1,78 @@
+"""`import raynas` is light, and imports inside the package run downward only."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "raynas"
+
+LAYERS = [
+    {"errors", "registry", "streams", "callable_module"},
+    {"spaces", "ranking"},
+    {"networks", "search", "truth"},
+    {"methods", "data"},
+    {"training"},
+    {"config_errors", "config_components", "config"},
+    {"tracking"},
+    {"report"},
+    {"cluster"},
+    {"catalogue", "doctor"},
+    {"cli"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def imported(path: Path) -> set[str]:
+    """Return the full names of all modules a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def part(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_downward(path: Path) -> None:
+    own = part(path)
+    for name in imported(path):
+        if name.startswith("raynas.") and name.count(".") >= 1:
+            other = name.split(".")[1]
+            if other in LEVEL and other != own:
+                # two modules of one level never form a cycle: names are in dependency order inside LAYERS by review
+                assert LEVEL[other] <= LEVEL[own], f"{own} must not import {other}"
+
+
+@pytest.mark.parametrize(
+    ("library", "home"), [("ray", {"cluster", "doctor"}), ("wandb", {"tracking"}), ("torch", None)]
+)
+def test_heavy_libraries_have_one_home(library: str, home: set[str] | None) -> None:
+    users = {part(path) for path in FILES if any(name.split(".")[0] == library for name in imported(path))}
+    if home is None:
+        assert not users & {"spaces", "ranking", "search", "truth", "tracking", "errors", "registry", "streams"}
+    else:
+        assert users <= home
+
+
+def test_import_is_light() -> None:
+    code = "import raynas, sys; print([m for m in ('torch', 'ray', 'wandb', 'pandas') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_resolves() -> None:
+    import raynas
+
+    for name in raynas.__all__:
+        assert getattr(raynas, name) is not None

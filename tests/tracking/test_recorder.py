@@ -1,0 +1,109 @@
+"""The recorder puts reports into one order; JSONL keeps whole lines; W&B takes the right mode."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from raynas.tracking import Recorder
+from raynas.tracking.console import ConsoleTracker
+from raynas.tracking.jsonl import JsonlTracker, read_jsonl
+from raynas.tracking.wandb import choose_mode
+
+
+class Memory:
+    def __init__(self) -> None:
+        self.rows: list[Mapping[str, Any]] = []
+        self.summary: Mapping[str, Any] | None = None
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        self.rows.append(row)
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        self.summary = summary
+
+
+def row(trial: str, number: int) -> dict[str, Any]:
+    return {"trial": trial, "round": number}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations("abc")))
+def test_order_of_arrival_does_not_matter(order: tuple[str, ...]) -> None:
+    ordered, live = Memory(), Memory()
+    recorder = Recorder([ordered], [live])
+    recorder.expect(["a", "b", "c"])
+    for trial in order:
+        recorder.log(row(trial, 1))
+    recorder.expect(["b", "c"])
+    recorder.log(row("c", 2))
+    assert len(ordered.rows) == 3
+    recorder.log(row("b", 2))
+    assert ordered.rows == [row("a", 1), row("b", 1), row("c", 1), row("b", 2), row("c", 2)]
+    assert [r["trial"] for r in live.rows] == [*order, "c", "b"]
+
+
+def test_what_a_failed_trial_held_up_is_written_at_the_end() -> None:
+    ordered = Memory()
+    recorder = Recorder([ordered], [])
+    recorder.expect(["a", "b"])
+    recorder.log(row("b", 1))
+    recorder.finish({"done": True})
+    assert ordered.rows == [row("b", 1)]
+    assert ordered.summary == {"done": True}
+
+
+def test_jsonl_has_a_line_a_report_and_no_nan(tmp_path: Path) -> None:
+    tracker = JsonlTracker(tmp_path / "metrics.jsonl")
+    tracker.log({"trial": "root", "kendall_tau": float("nan"), "loss": 1.5})
+    tracker.log({"trial": "root", "kendall_tau": 0.5, "best_candidate": "|x~0|"})
+    tracker.finish({})
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[0]) == {"trial": "root", "kendall_tau": None, "loss": 1.5}
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + '\n{"trial": "ro')
+    assert len(read_jsonl(tmp_path / "metrics.jsonl")) == 2
+
+
+def test_console_prints_one_line_a_report() -> None:
+    console = Console(record=True, width=160, file=None, quiet=False)
+    numbers = {"loss": 1.25, "kendall_tau": 0.5, "kendall_tau_ci_low": 0.25, "kendall_tau_ci_high": 0.75}
+    more = {"n_architectures": 200, "p_at_top5": 0.3, "pool_overlap": 0.9, "seconds_train": 1.0, "seconds_score": 0.5}
+    with console.capture() as captured:
+        ConsoleTracker(console, (4, 6), 8).log({"trial": "root", "round": 2, **numbers, **more})
+    text = captured.get()
+    assert text.count("\n") == 1
+    assert "root      round  2/4   loss 1.250 | tau 0.50 [0.25, 0.75] n=200 | P@top5% 0.30" in text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "environment", "mode"),
+    [
+        ("auto", {}, "offline"),
+        ("auto", {"WANDB_API_KEY": "x" * 40}, "online"),
+        ("auto", {"WANDB_MODE": "disabled", "WANDB_API_KEY": "x" * 40}, "disabled"),
+        ("offline", {"WANDB_MODE": "disabled"}, "offline"),
+    ],
+)
+def test_wandb_mode(
+    wanted: str, environment: dict[str, str], mode: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert choose_mode(wanted) == mode
+
+
+def test_a_key_in_netrc_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password x\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    assert choose_mode("auto") == "online"

@@ -1,0 +1,109 @@
+"""A supernet worker without Ray: what a round reports, and that it continues exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import raynas
+from raynas.ranking import rank
+from raynas.search import CandidatePool
+from raynas.training.checkpoint import load_state, save_state
+from raynas.training.job import RankingSet, SupernetJob
+from raynas.training.scoring import ScoreProtocol
+from raynas.training.settings import OptimizerSettings
+from raynas.training.worker import SupernetWorker
+
+SPACE = raynas.space("nasbench201", connected=True)
+DATA = raynas.data("digits")
+
+
+def make_job() -> SupernetJob:
+    rng = np.random.default_rng(0)
+    architectures = tuple(SPACE.sample(rng) for _ in range(12))
+    return SupernetJob(
+        label="root",
+        space=SPACE,
+        network={"channels": 2, "cells": 1},
+        sampler=("uniform", {}),
+        optimizer=OptimizerSettings(batch_size=32),
+        round_steps=4,
+        total_rounds=3,
+        protocol=ScoreProtocol(images=64),
+        ranking=RankingSet(architectures, tuple(rng.normal(90, 2, 12))),
+        candidates=6,
+        rescore=2,
+        seed=0,
+    )
+
+
+def without_times(metrics: dict[str, object]) -> dict[str, str]:
+    """Return the report without its times, as text so that NaN equals NaN."""
+    return {key: repr(value) for key, value in metrics.items() if not key.startswith("seconds")}
+
+
+def test_report_is_measured_not_made_up() -> None:
+    job, pool = make_job(), CandidatePool(10)
+    worker = SupernetWorker(job, DATA)
+    report = worker.run_round(pool)
+    metrics = report.metrics
+    scores = worker.score(job.ranking.architectures)
+    assert scores == report.scores
+    expected = rank([-score.loss for score in scores], job.ranking.truth)
+    assert metrics["kendall_tau"] == expected.kendall_tau
+    assert metrics["spearman"] == expected.spearman
+    assert metrics["n_architectures"] == 12
+    assert metrics["images_trained"] == 4 * 32 == report.images_trained
+    assert metrics["images_scored"] == (12 + 6) * 64 == report.images_scored
+    assert metrics["kendall_tau_inherited"] is None
+    pool.commit()
+    best = pool.entries()[0]
+    assert best.architecture.text == metrics["best_candidate"]
+    assert best.score == metrics["best_candidate_score"]
+    assert best.version == 4 * 32
+    assert len(pool.entries()) == 6
+
+
+def test_pool_entries_are_scored_anew() -> None:
+    job, pool = make_job(), CandidatePool(10)
+    worker = SupernetWorker(job, DATA)
+    worker.run_round(pool)
+    pool.commit()
+    first = {entry.architecture: entry.version for entry in pool.entries()}
+    worker.run_round(pool)
+    pool.commit()
+    renewed = [e for e in pool.entries() if e.architecture in first and e.version > first[e.architecture]]
+    assert len(renewed) == job.rescore
+
+
+def test_broken_and_continued_is_unbroken(tmp_path: Path) -> None:
+    pools = [CandidatePool(10) for _ in range(2)]
+    whole, broken = (SupernetWorker(make_job(), DATA) for _ in range(2))
+    for worker, pool in zip((whole, broken), pools, strict=True):
+        worker.run_round(pool)
+        pool.commit()
+    save_state(broken.state_dict(), tmp_path / "worker.pt")
+    continued = SupernetWorker(make_job(), DATA)
+    continued.load_state_dict(load_state(tmp_path / "worker.pt"))
+    a, b = whole.run_round(pools[0]).metrics, continued.run_round(pools[1]).metrics
+    assert without_times(a) == without_times(b)
+
+
+def test_inherited_ranking_is_the_parents() -> None:
+    job, pool = make_job(), CandidatePool(10)
+    root = SupernetWorker(job, DATA)
+    root.run_round(pool)
+    part = SPACE.partition(["3<-0"])[3]
+    architectures = tuple(part.sample(np.random.default_rng(i)) for i in range(10))
+    child_job = replace(
+        job, label=part.label, space=part, ranking=RankingSet(architectures, tuple(float(i) for i in range(10)))
+    )
+    child = SupernetWorker(child_job, DATA, root.supernet.state_dict())
+    report = child.run_round(pool)
+    parents = rank([-score.loss for score in root.score(architectures)], child_job.ranking.truth)
+    assert report.metrics["kendall_tau_inherited"] == pytest.approx(parents.kendall_tau)
+    assert report.images_scored == (10 + 10 + 6) * 64
+    assert [span.phase for span in report.spans] == ["score", "train", "score"]
