@@ -41,13 +41,18 @@ def run(
 
 
 @app.command()
-def report(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
+def report(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    figures: Annotated[Path | None, typer.Option(help="A folder to write the page's figures to, as SVG.")] = None,
+) -> None:
     """Write a run's page anew from its tables, and print its summary."""
     from raynas.report.run import load
     from raynas.report.text import print_summary
 
     found = load(run_folder)
     found.write_report()
+    if figures is not None:
+        found.write_figures(figures)
     print_summary(console, found)
 
 

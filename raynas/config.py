@@ -75,6 +75,14 @@ class TrainSettings(OptimizerSettings):
     round_images: Annotated[int, Field(ge=2, description="images trained a round")] = 9600
     root_rounds: Annotated[int, Field(ge=1, description="rounds of the root supernet")] = 4
     partition_rounds: Annotated[int, Field(ge=1, description="rounds of all partitions together")] = 20
+    partition_lr: Annotated[float | None, Field(gt=0, description="the partitions' lr; null for the root's")] = None
+
+    @property
+    def partition_optimizer(self) -> OptimizerSettings:
+        """The optimizer of the partitions: the root's, with their own learning rate where one is given."""
+        return (
+            self.optimizer if self.partition_lr is None else self.optimizer.model_copy(update={"lr": self.partition_lr})
+        )
 
     @property
     def optimizer(self) -> OptimizerSettings:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from raynas.config import Config
 from raynas.data import ImageData, data
 from raynas.errors import ConfigError
+from raynas.ranking import noise_ceiling
 from raynas.search import SCHEDULERS, PartitionRule
 from raynas.spaces import Space, space
 from raynas.streams import stream
@@ -74,11 +77,15 @@ def _job(config: Config, label: str, part: Space, table: TruthTable, rounds: int
         space=part,
         network=config.network,
         sampler=(config.method.sampler.name, config.method.sampler.options),
-        optimizer=config.train.optimizer,
+        optimizer=config.train.optimizer if label == "root" else config.train.partition_optimizer,
         round_steps=config.train.round_steps,
         total_rounds=rounds,
         protocol=config.score.protocol,
-        ranking=RankingSet(tuple(known), tuple(table.query(a, config.truth.metric) for a in known)),
+        ranking=RankingSet(
+            tuple(known),
+            tuple(table.query(a, config.truth.metric) for a in known),
+            noise_ceiling(np.array([table.per_seed(a, config.truth.metric) for a in known])) if known else None,
+        ),
         candidates=config.search.pool.candidates,
         rescore=config.search.pool.rescore,
         seed=config.seed,

@@ -11,6 +11,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from raynas.report.run import Run
+
 PALETTE = ("#4269d0", "#ff725c", "#3ca951", "#efb118", "#a463f2", "#6cc5b0", "#ff8ab7", "#9c6b4e", "#97bbf5")
 ROOT_COLOUR = "#333333"
 _STYLE: Any = {
@@ -31,8 +33,20 @@ _STYLE: Any = {
 
 def colours(labels: list[str]) -> dict[str, str]:
     """Return one colour a trial, the same in every figure."""
-    partitions = [label for label in labels if label != "root"]
+    partitions = sorted(label for label in labels if label != "root")
     return {"root": ROOT_COLOUR, **{label: PALETTE[i % len(PALETTE)] for i, label in enumerate(partitions)}}
+
+
+def all_figures(run: Run) -> dict[str, str]:
+    """Return every figure of a run's page as SVG text: ``scatter``, ``tau``, ``budget``, ``search``."""
+    metrics, summary = run.metrics, run.summary
+    labels = list(dict.fromkeys(metrics["trial"]))
+    return {
+        "scatter": scatter(run.ranking, metrics, summary["truth"]["metric"]),
+        "tau": tau_over_rounds(metrics, summary["truth"]["ceiling"]),
+        "budget": budget(run.partitions, metrics),
+        "search": best_so_far(run.search, labels),
+    }
 
 
 def _svg(figure: Figure) -> str:
@@ -77,6 +91,12 @@ def tau_over_rounds(metrics: pd.DataFrame, ceiling: float) -> str:
         for label in labels:
             mine = metrics[metrics["trial"] == label]
             x = (mine["images_trained"] + (0 if label == "root" else root_images)) / 1000
+            if label != "root":
+                start, inherited = float(root_images) / 1000, float(mine["kendall_tau_inherited"].iloc[0])
+                axis.plot(
+                    [start, x.iloc[0]], [inherited, mine["kendall_tau"].iloc[0]], color=colour[label], lw=1, ls=":"
+                )
+                axis.plot([start], [inherited], marker="o", ms=4, mfc="white", color=colour[label])
             axis.plot(x, mine["kendall_tau"], marker="o", ms=3.5, lw=1.6, color=colour[label], label=label)
             axis.fill_between(
                 x, mine["kendall_tau_ci_low"], mine["kendall_tau_ci_high"], color=colour[label], alpha=0.12, lw=0
@@ -118,17 +138,15 @@ def budget(partitions: list[dict[str, Any]], metrics: pd.DataFrame) -> str:
         return _svg(figure)
 
 
-def best_so_far(search: pd.DataFrame) -> str:
+def best_so_far(search: pd.DataFrame, labels: list[str]) -> str:
     """Draw every score of the search and the best so far, over evaluations."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(8.5, 3.0), layout="constrained")
         axis: Axes = figure.subplots()
-        scorers = sorted(search["scorer"].unique())
-        for i, scorer in enumerate(scorers):
+        colour = colours(labels)
+        for scorer in sorted(search["scorer"].unique()):
             mine = search[search["scorer"] == scorer]
-            axis.scatter(
-                mine["evaluation"], mine["score"], s=7, alpha=0.5, lw=0, color=PALETTE[i % len(PALETTE)], label=scorer
-            )
+            axis.scatter(mine["evaluation"], mine["score"], s=9, alpha=0.6, lw=0, color=colour[scorer], label=scorer)
         axis.plot(search["evaluation"], search["score"].cummax(), color="#111111", lw=1.6, label="best so far")
         axis.set_ylim(float(search["score"].quantile(0.05)), None)
         axis.set_xlabel("architectures scored")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from importlib import resources
-from typing import Any
 
 import jinja2
+import markupsafe
 import yaml
 
-from raynas.report import figures
+from raynas.report.figures import all_figures
 from raynas.report.run import Run
 
 
@@ -18,7 +18,7 @@ def render(run: Run) -> str:
     Raises:
         RunError: The run did not come far enough to have the tables.
     """
-    summary, metrics = run.summary, run.metrics
+    summary = run.summary
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string((resources.files("raynas.report") / "page.html.j2").read_text())
     return template.render(
@@ -29,16 +29,6 @@ def render(run: Run) -> str:
         env=run.env,
         partitions=run.partitions,
         config=yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False),
-        scatter=_safe(figures.scatter(run.ranking, metrics, summary["truth"]["metric"])),
-        tau=_safe(figures.tau_over_rounds(metrics, summary["truth"]["ceiling"])),
-        budget=_safe(figures.budget(run.partitions, metrics)),
-        search=_safe(figures.best_so_far(run.search)),
+        figures={name: markupsafe.Markup(svg) for name, svg in all_figures(run).items()},
         space=run.config.space.name,
     )
-
-
-def _safe(svg: str) -> Any:
-    """Mark our own figure as markup."""
-    import markupsafe
-
-    return markupsafe.Markup(svg)

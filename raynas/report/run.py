@@ -93,6 +93,17 @@ class Run:
         self.folder.report.write_text(render(self))
         return self.folder.report
 
+    def write_figures(self, folder: Path) -> list[Path]:
+        """Write the page's figures into a folder as SVG files, and return them."""
+        from raynas.report.figures import all_figures
+
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for name, svg in all_figures(self).items():
+            paths.append(folder / f"{name}.svg")
+            paths[-1].write_text(svg)
+        return paths
+
     def _existing(self, path: Path) -> Path:
         if not path.exists():
             raise RunError(f"{self.path} has no {path.name}: the run did not come that far")

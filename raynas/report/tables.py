@@ -26,6 +26,7 @@ _RANKING_KEYS = (
     "kendall_tau",
     "kendall_tau_ci_low",
     "kendall_tau_ci_high",
+    "kendall_tau_ceiling",
     "spearman",
     "p_at_top5",
 )

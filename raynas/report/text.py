@@ -69,7 +69,18 @@ def _ranking_table(summary: dict[str, Any]) -> Table:
         f"(noise ceiling {truth['ceiling']:.2f}, single seeds {truth['ceiling_single_seed']:.2f})",
         title_justify="left",
     )
-    for name in ("trial", "rounds", "n", "inherited", "kendall_tau", "95 % interval", "spearman", "P@top5%", ""):
+    for name in (
+        "trial",
+        "rounds",
+        "n",
+        "inherited",
+        "kendall_tau",
+        "95 % interval",
+        "ceiling",
+        "spearman",
+        "P@top5%",
+        "",
+    ):
         table.add_column(name, justify="left" if name in ("trial", "") else "right")
     for label, row in summary["ranking"].items():
         fate = "" if label == "root" else ("survived" if label in summary["survivors"] else "rejected")
@@ -80,6 +91,7 @@ def _ranking_table(summary: dict[str, Any]) -> Table:
             "" if row["kendall_tau_inherited"] is None else f"{row['kendall_tau_inherited']:.3f}",
             f"{row['kendall_tau']:.3f}",
             f"{row['kendall_tau_ci_low']:.2f} - {row['kendall_tau_ci_high']:.2f}",
+            f"{row['kendall_tau_ceiling']:.2f}",
             f"{row['spearman']:.3f}",
             f"{row['p_at_top5']:.2f}",
             fate,

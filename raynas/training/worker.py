@@ -166,7 +166,7 @@ class SupernetWorker:
 
     def _rank(self, scores: Sequence[Score]) -> RankingReport:
         values = [score.value(self.job.protocol.metric) for score in scores]
-        return rank(values, self.job.ranking.truth, seed=self.job.seed)
+        return rank(values, self.job.ranking.truth, seed=self.job.seed, ceiling=self.job.ranking.ceiling)
 
     def _entry(self, architecture: Architecture, score: Score) -> PoolEntry:
         protocol = f"{self.job.protocol.metric}/{self.job.protocol.batch_norm}"

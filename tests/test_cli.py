@@ -1,0 +1,82 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def raynas(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "raynas", *words], capture_output=True, text=True, cwd=cwd, timeout=300
+    )
+
+
+def test_a_bad_configuration_is_one_message_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    done = raynas("run", "experiments/quickstart.yaml", "train.lr=fast", "scheduler=greedi", "sead=1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert "error: 3 problems in experiments/quickstart.yaml:" in done.stderr
+    for words in ("'train.lr': input should be a valid number", "did you mean 'greedy'", "did you mean 'seed'"):
+        assert words in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_missing_configuration(tmp_path: Path) -> None:
+    done = raynas("run", "nothing.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no configuration file at nothing.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_existing_folder(tmp_path: Path) -> None:
+    done = raynas("run", "experiments/quickstart.yaml", f"out={tmp_path}")
+    assert done.returncode == 2
+    assert "exists and is not overwritten" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_not_a_run_folder(tmp_path: Path) -> None:
+    done = raynas("report", str(tmp_path))
+    assert done.returncode == 2
+    assert "is not a run folder" in done.stderr
+
+
+def test_ls_lists_every_kind() -> None:
+    done = raynas("ls")
+    assert done.returncode == 0
+    for words in ("nasbench201", "sampler: uniform", "evolution", "greedy", "digits", "digits201", "quickstart.yaml"):
+        assert words in done.stdout
+
+
+def test_ls_one_kind_by_pattern() -> None:
+    done = raynas("ls", "searchers", "evo*")
+    assert "evolution" in done.stdout
+    assert "random" not in done.stdout
+
+
+def test_ls_of_nothing_names_the_nearest() -> None:
+    done = raynas("ls", "space")
+    assert done.returncode == 2
+    assert "did you mean 'spaces'" in done.stderr
+
+
+def test_truth_without_a_plan() -> None:
+    done = raynas("truth", "build", "digits21")
+    assert done.returncode == 2
+    assert "did you mean 'digits201'" in done.stderr
+
+
+@pytest.mark.ray
+def test_doctor() -> None:
+    done = raynas("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "a local Ray starts" in done.stdout

@@ -1,0 +1,93 @@
+"""Truth tables: what a query answers, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import raynas
+from raynas.errors import TruthError, UnknownNameError
+from raynas.streams import stream
+from raynas.truth import TruthTable, load_table
+from raynas.truth.ranking_set import known_architectures
+
+SPACE = raynas.space("nasbench201")
+
+
+def small_table() -> TruthTable:
+    rng = np.random.default_rng(0)
+    texts = tuple(sorted({SPACE.canonical(SPACE.sample(rng)).text for _ in range(30)}))
+    n = len(texts)
+    columns = {
+        "valid_accuracy": rng.normal(90, 2, (n, 3)).astype(np.float32),
+        "test_accuracy": rng.normal(90, 2, (n, 3)).astype(np.float32),
+        "params_m": rng.random(n).astype(np.float32),
+    }
+    return TruthTable("small", "nasbench201", texts, columns, {"data": "none"})
+
+
+def test_queries_are_means_over_seeds_of_the_same_function() -> None:
+    table = small_table()
+    for row, text in enumerate(table.texts):
+        assert table.query(text) == pytest.approx(table.columns["test_accuracy"][row].astype(float).mean())
+        assert table.query(text, "params_m") == pytest.approx(float(table.columns["params_m"][row]))
+        assert table.per_seed(text, "valid_accuracy").tolist() == table.columns["valid_accuracy"][row].tolist()
+    twin = "|skip_connect~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|skip_connect~2|"
+    same = "|none~0|+|nor_conv_3x3~0|none~1|+|none~0|none~1|skip_connect~2|"
+    assert small_table().knows(SPACE.parse(twin)) == small_table().knows(SPACE.parse(same))
+
+
+def test_ranks_count_the_better() -> None:
+    table = small_table()
+    values = table.values()
+    for text in table.texts:
+        assert table.rank_of(text) == 1 + int((values > table.query(text)).sum())
+
+
+def test_what_is_not_there_is_refused() -> None:
+    table = small_table()
+    stranger = next(a for a in SPACE.enumerate() if not table.knows(a))
+    with pytest.raises(TruthError, match="does not know"):
+        table.query(stranger)
+    with pytest.raises(TruthError, match="no metric 'test_acuracy', did you mean 'test_accuracy'"):
+        table.query(table.texts[0], "test_acuracy")
+
+
+def test_saved_and_read_again(tmp_path: Path) -> None:
+    table = small_table()
+    table.save(tmp_path / "small.npz")
+    again = load_table(tmp_path / "small.npz")
+    assert again.texts == table.texts
+    assert again.source == table.source
+    assert all(np.array_equal(again.columns[name], table.columns[name]) for name in table.columns)
+    assert raynas.truth(tmp_path / "small.npz").name == "small"
+    assert [path.name for path in tmp_path.iterdir()] == ["small.npz"]
+
+
+def test_unreadable_files_are_explained(tmp_path: Path) -> None:
+    (tmp_path / "text.npz").write_text("hello")
+    with pytest.raises(TruthError, match=r"text\.npz is not a truth table"):
+        load_table(tmp_path / "text.npz")
+    np.savez(tmp_path / "other.npz", x=np.zeros(3))
+    with pytest.raises(TruthError, match=r"other\.npz is not a truth table"):
+        load_table(tmp_path / "other.npz")
+    with pytest.raises(TruthError, match="no truth table at"):
+        load_table(tmp_path / "nothing.npz")
+    with pytest.raises(UnknownNameError, match="did you mean 'digits201'"):
+        raynas.truth("digit201")
+    table = small_table()
+    TruthTable("x", "nasbench201", table.texts[:-1], table.columns, {}).save(tmp_path / "short.npz")
+    with pytest.raises(TruthError, match="one row for each architecture"):
+        load_table(tmp_path / "short.npz")
+
+
+def test_known_architectures_are_distinct_members() -> None:
+    table = raynas.truth("digits201")
+    for part in raynas.space("nasbench201", connected=True).partition(["3<-0"]):
+        known = known_architectures(table, part, stream(0, "test"), 200)
+        assert len(known) == 200
+        assert all(a in part and table.knows(a) for a in known)
+        assert len({SPACE.canonical(a) for a in known}) == 200
+    assert known == known_architectures(table, part, stream(0, "test"), 200)
