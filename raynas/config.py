@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from yaml import YAMLError
 
-from raynas.config_components import check_components
+from raynas.config_components import DEFAULT_SAMPLER, DEFAULT_SCHEDULER, DEFAULT_SEARCHER, check_components
 from raynas.config_errors import explain
 from raynas.errors import ConfigError, nearest
 from raynas.training.scoring import ScoreProtocol
@@ -39,12 +39,20 @@ class Component(BaseModel):
         return dict(self.model_extra or {})
 
 
-def _named(value: object) -> object:
-    """Read ``name`` as ``{name: name}``."""
-    return {"name": value} if isinstance(value, str) else value
+def _named(default: str | None = None) -> BeforeValidator:
+    """Read ``name`` as ``{name: name}``, and options without a name as options of the default component."""
+
+    def read(value: object) -> object:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and default is not None:
+            return {"name": default, **value}
+        return value
+
+    return BeforeValidator(read)
 
 
-Named = Annotated[Component, BeforeValidator(_named)]
+Named = Annotated[Component, _named()]
 
 
 class TruthSettings(Section):
@@ -65,7 +73,7 @@ class PartitionSettings(Section):
 class MethodSettings(Section):
     """The parts of the method; each has a neutral setting, all neutral is SPOS."""
 
-    sampler: Named = Component(name="uniform")
+    sampler: Annotated[Component, _named(DEFAULT_SAMPLER)] = Component(name=DEFAULT_SAMPLER)
     partition: PartitionSettings
 
 
@@ -158,12 +166,12 @@ class Config(Section):
     space: Named
     network: Annotated[dict[str, Any], Field(description="options of the space's network")] = {}
     data: Named
-    truth: Annotated[TruthSettings, BeforeValidator(_named)]
+    truth: Annotated[TruthSettings, _named()]
     method: MethodSettings
     train: TrainSettings = TrainSettings()
     score: ScoreSettings = ScoreSettings()
-    search: Annotated[SearchSettings, BeforeValidator(_named)] = SearchSettings(name="evolution")
-    scheduler: Named = Component(name="greedy")
+    search: Annotated[SearchSettings, _named(DEFAULT_SEARCHER)] = SearchSettings(name=DEFAULT_SEARCHER)
+    scheduler: Annotated[Component, _named(DEFAULT_SCHEDULER)] = Component(name=DEFAULT_SCHEDULER)
     ray: RaySettings = RaySettings()
     wandb: WandbSettings = WandbSettings()
     seed: Annotated[int, Field(ge=0)] = 0

@@ -20,6 +20,9 @@ from raynas.truth import TruthTable, truth
 
 T = TypeVar("T")
 
+DEFAULT_SAMPLER = "uniform"
+DEFAULT_SCHEDULER = "greedy"
+DEFAULT_SEARCHER = "evolution"
 SEARCH_KEYS = ("budget", "pool", "verify")
 """Keys of the search section that are not the searcher's options."""
 
@@ -41,12 +44,29 @@ class Findings:
             self.problems.append(f"'{key}': {error}")
         return None
 
-    def component(self, key: str, registry: Registry[Any], given: object, other_keys: Sequence[str] = ()) -> str | None:
+    def component(
+        self,
+        key: str,
+        registry: Registry[Any],
+        given: object,
+        *,
+        default: str | None = None,
+        other_keys: Sequence[str] = (),
+    ) -> str | None:
         """Check a component's name and options; return its name if it exists.
 
         What cannot be read as a component at all is left to the check of types.
+
+        Args:
+            key: Where it stands in the configuration.
+            registry: Where it is registered.
+            given: What stands there.
+            default: The component meant where only options are given.
+            other_keys: Keys of the section that are not the component's.
         """
         mapping = {"name": given} if isinstance(given, str) else given
+        if isinstance(mapping, dict) and default is not None:
+            mapping = {"name": default, **mapping}
         if not isinstance(mapping, dict) or not isinstance(mapping.get("name"), str):
             return None
         name: str = mapping["name"]
@@ -71,9 +91,9 @@ def check_components(plain: dict[str, Any]) -> Findings:
         network = plain.get("network") or {}
         findings.component("network", NETWORKS, {**network, "name": space_name} if isinstance(network, dict) else None)
     findings.component("data", DATA, plain.get("data"))
-    findings.component("method.sampler", SAMPLERS, method.get("sampler", "uniform"))
-    findings.component("scheduler", SCHEDULERS, plain.get("scheduler", "greedy"))
-    findings.component("search", SEARCHERS, plain.get("search", "evolution"), SEARCH_KEYS)
+    findings.component("method.sampler", SAMPLERS, method.get("sampler", {}), default=DEFAULT_SAMPLER)
+    findings.component("scheduler", SCHEDULERS, plain.get("scheduler", {}), default=DEFAULT_SCHEDULER)
+    findings.component("search", SEARCHERS, plain.get("search", {}), default=DEFAULT_SEARCHER, other_keys=SEARCH_KEYS)
 
     partition = method.get("partition")
     decisions = partition.get("decisions") if isinstance(partition, dict) else None
@@ -110,7 +130,7 @@ def _check_truth(findings: Findings, plain: dict[str, Any], chosen: Space | None
     search = plain.get("search")
     verify = search.get("verify") if isinstance(search, dict) else None
     verify = verify if isinstance(verify, dict) else {}
-    if verify.get("top") == 0 or verify.get("recipe"):
+    if verify.get("top") == 0 or verify.get("recipe") or "data" not in findings.options:
         return
     data = plain.get("data")
     data_name = data.get("name") if isinstance(data, dict) else data
