@@ -82,21 +82,28 @@ class Launch:
         self.recorder = self._recorder()
 
     def go(self) -> None:
-        """Do all phases in order."""
+        """Do all phases in order; whatever ends the run early, the trackers keep what they were told."""
+        print_header(self.console, self._header())
+        try:
+            with ray_session(self.config.ray):
+                self._phases()
+        except BaseException:
+            self.recorder.finish({})
+            raise
+        print_summary(self.console, load(self.folder.path))
+
+    def _phases(self) -> None:
         import ray
 
-        print_header(self.console, self._header())
-        with ray_session(self.config.ray):
-            self.ledger.slots = max(1, cluster_cpus() // self.config.ray.cpus_per_trial)
-            self.data = ray.put(self.plan.data)
-            self.pool = start_pool(self.config.search.pool.capacity, (self.folder.checkpoints / "pool.pkl").absolute())
-            self.ledger.add([Span("startup", self.ledger.began, time.time())])
-            parent = self.train_root()
-            states = self.train_partitions(parent)
-            found = search_paths(self.plan, states, self.data, self.pool.entries(), self.ledger)
-            verified = self.verify(found)
-            self.finish(found, verified, self.pool)
-        print_summary(self.console, load(self.folder.path))
+        self.ledger.slots = max(1, cluster_cpus() // self.config.ray.cpus_per_trial)
+        self.data = ray.put(self.plan.data)
+        self.pool = start_pool(self.config.search.pool.capacity, (self.folder.checkpoints / "pool.pkl").absolute())
+        self.ledger.add([Span("startup", self.ledger.began, time.time())])
+        parent = self.train_root()
+        states = self.train_partitions(parent)
+        found = search_paths(self.plan, states, self.data, self.pool.entries(), self.ledger)
+        verified = self.verify(found)
+        self.finish(found, verified, self.pool)
 
     def train_root(self) -> dict[str, Any]:
         """Train the root supernet and return its weights."""

@@ -47,7 +47,8 @@ class TurnScheduler(FIFOScheduler):
         return self._reported(tune_controller, trial, float(result["standing"]))
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Count a trial that failed for good as the weakest of its turn, so that the others go on."""
+        """Give up a trial that failed for good, and go on with the others."""
+        self._rule.drop(trial.config["partition"])
         if trial.config["partition"] in self._turn.train:
             self._reported(tune_controller, trial, math.nan)
 

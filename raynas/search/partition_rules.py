@@ -44,11 +44,16 @@ class PartitionRule(ABC):
         """Return the first turn: every partition trains a round."""
         return Turn(self.partitions)
 
+    def drop(self, label: str) -> None:
+        """Give up a partition that cannot be trained any further."""
+        self.alive = tuple(other for other in self.alive if other != label)
+
     def next(self, standings: Mapping[str, float]) -> Turn:
         """Return the turn after the one that gave these standings.
 
         Args:
-            standings: The value of each partition that trained in the turn, higher is better.
+            standings: The value of each partition that trained in the turn, higher is better; NaN for one that
+                diverged or failed.
         """
         self.spent += len(standings)
         self.turns += 1

@@ -79,11 +79,11 @@ class FakeController:
 
 
 def play(
-    name: str, budget: int, slots: int, last_first: bool = False, fails: tuple[str, ...] = ()
+    name: str, budget: int, slots: int, last_first: bool = False, fails: tuple[str, ...] = (), every: int = 1
 ) -> tuple[dict[str, int], list[Turn], int, FakeController]:
     turns: list[Turn] = []
     completed: list[int] = []
-    options = {"every": 1, "keep": 0.5, "survivors": 1} if name == "greedy" else {}
+    options = {"every": every, "keep": 0.5, "survivors": 1} if name == "greedy" else {}
     rule = SCHEDULERS.make(name, tuple(QUALITY), budget, **options)
     hooks = Hooks(turns.append, lambda: completed.append(1), lambda report: None)
     controller = FakeController(TurnScheduler(rule, hooks), slots, fails)
@@ -107,12 +107,19 @@ def test_with_slots_for_all_nobody_is_paused() -> None:
     assert {trial.rounds for trial in controller.trials} == {3}
 
 
-def test_a_failed_trial_is_the_weakest_and_holds_nobody_up() -> None:
-    rounds, turns, _, controller = play("greedy", 9, 2, fails=("b",))
+@pytest.mark.parametrize("slots", [1, 2, 4])
+def test_a_failed_trial_is_given_up_and_holds_nobody_up(slots: int) -> None:
+    rounds, turns, _, controller = play("greedy", 12, slots, fails=("b",), every=2)
     assert rounds["b"] == 0
-    assert turns[1].train == ("c", "d")
-    assert rounds["d"] > rounds["c"] > 0
-    assert [trial.status for trial in controller.trials].count(Trial.ERROR) == 1
+    assert [turn.train for turn in turns][:3] == [("a", "b", "c", "d"), ("a", "c", "d"), ("c", "d")]
+    assert rounds["d"] >= rounds["c"] > rounds["a"] > 0
+    assert {trial.status for trial in controller.trials} == {Trial.ERROR, Trial.TERMINATED}
+
+
+def test_when_all_fail_it_ends() -> None:
+    _, turns, _, controller = play("uniform", 12, 2, fails=tuple(QUALITY))
+    assert len(turns) == 1
+    assert {trial.status for trial in controller.trials} == {Trial.ERROR}
 
 
 def test_a_pickled_scheduler_leaves_the_drivers_hooks_behind() -> None:
