@@ -12,7 +12,13 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from yaml import YAMLError
 
-from raynas.config_components import DEFAULT_SAMPLER, DEFAULT_SCHEDULER, DEFAULT_SEARCHER, check_components
+from raynas.config_components import (
+    DEFAULT_PARTITION_ROUNDS,
+    DEFAULT_SAMPLER,
+    DEFAULT_SCHEDULER,
+    DEFAULT_SEARCHER,
+    check_components,
+)
 from raynas.config_errors import explain
 from raynas.errors import ConfigError, nearest
 from raynas.training.scoring import ScoreProtocol
@@ -82,7 +88,9 @@ class TrainSettings(OptimizerSettings):
 
     round_images: Annotated[int, Field(ge=2, description="images trained a round")] = 9600
     root_rounds: Annotated[int, Field(ge=1, description="rounds of the root supernet")] = 4
-    partition_rounds: Annotated[int, Field(ge=1, description="rounds of all partitions together")] = 20
+    partition_rounds: Annotated[int, Field(ge=1, description="rounds of all partitions together")] = (
+        DEFAULT_PARTITION_ROUNDS
+    )
     partition_lr: Annotated[float | None, Field(gt=0, description="the partitions' lr; null for the root's")] = None
 
     @property
@@ -226,6 +234,8 @@ def validate(plain: Any, name: str = "the configuration") -> Config:
         raise ConfigError(problems, name)
     filled = config.model_dump()
     for key, options in findings.options.items():
+        if key.startswith("search.verify."):  # a recipe stays as it was given: what it leaves out is the network's own
+            continue
         section = filled
         for part in key.split("."):
             section = section[part]

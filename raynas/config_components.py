@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ T = TypeVar("T")
 DEFAULT_SAMPLER = "uniform"
 DEFAULT_SCHEDULER = "greedy"
 DEFAULT_SEARCHER = "evolution"
+DEFAULT_PARTITION_ROUNDS = 20
 SEARCH_KEYS = ("budget", "pool", "verify")
 """Keys of the search section that are not the searcher's options."""
 
@@ -103,14 +105,16 @@ def check_components(plain: dict[str, Any]) -> Findings:
         if isinstance(decisions, list) and decisions and all(isinstance(d, str) for d in decisions):
             _check_partition(findings, plain, chosen, decisions)
     _check_truth(findings, plain, chosen)
+    _check_recipe(findings, plain, space_name)
     _check_batch_norm(findings, plain)
+    _check_cpus(findings, plain)
     return findings
 
 
 def _check_partition(findings: Findings, plain: dict[str, Any], chosen: Space, decisions: list[str]) -> None:
     parts = findings.attempt("method.partition.decisions", lambda: chosen.partition(decisions))
-    train = plain.get("train")
-    rounds = train.get("partition_rounds") if isinstance(train, dict) else None
+    train = plain.get("train", {})
+    rounds = train.get("partition_rounds", DEFAULT_PARTITION_ROUNDS) if isinstance(train, dict) else None
     if parts is not None and isinstance(rounds, int) and rounds < len(parts):
         findings.problems.append(
             f"'train.partition_rounds': {rounds} rounds are too few for {len(parts)} partitions (at least {len(parts)})"
@@ -141,6 +145,28 @@ def _check_truth(findings: Findings, plain: dict[str, Any], chosen: Space | None
         findings.problems.append(
             f"'truth': {table.name} was trained on {table.source.get('data')}, the data are {data_name}; {cure}"
         )
+
+
+def _check_recipe(findings: Findings, plain: dict[str, Any], space_name: str | None) -> None:
+    search = plain.get("search")
+    verify = search.get("verify") if isinstance(search, dict) else None
+    recipe = verify.get("recipe") if isinstance(verify, dict) else None
+    network = recipe.get("network") if isinstance(recipe, dict) else None
+    if not isinstance(network, dict) or space_name not in NETWORKS:
+        return
+    key = "search.verify.recipe.network"
+    for fixed in sorted({"affine", "track"} & network.keys()):
+        findings.problems.append(f"'{key}.{fixed}': stand-alone networks always have {fixed}=true; leave it out")
+    findings.component(key, NETWORKS, {**network, "name": space_name})
+
+
+def _check_cpus(findings: Findings, plain: dict[str, Any]) -> None:
+    settings = plain.get("ray")
+    if not isinstance(settings, dict) or settings.get("address", "local") != "local":
+        return
+    available, wanted = settings.get("cpus") or os.cpu_count() or 1, settings.get("cpus_per_trial", 1)
+    if isinstance(available, int) and isinstance(wanted, int) and wanted > available:
+        findings.problems.append(f"'ray.cpus_per_trial': {wanted} CPUs a trial, but this Ray will have {available}")
 
 
 def _check_batch_norm(findings: Findings, plain: dict[str, Any]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from raynas.search import Turn
+from raynas.search import PoolEntry, Turn
 from raynas.training.worker import RoundReport
 
 
@@ -19,12 +19,15 @@ class Hooks:
 
     Args:
         on_turn: Called with each turn before it begins.
-        on_complete: Called when every partition of a turn has reported, before the rule decides.
-        on_report: Called with every report, in the order in which they come.
+        on_complete: Called with each partition's pool entries when all of a turn have reported, before the decision.
+        on_give_up: Called with the label of a partition whose trial failed for good.
+        on_report: Called with every report, in the order in which they come; the one that completes a turn is known
+            to the scheduler before it comes here.
     """
 
     on_turn: Callable[[Turn], object]
-    on_complete: Callable[[], object]
+    on_complete: Callable[[Mapping[str, Sequence[PoolEntry]]], object]
+    on_give_up: Callable[[str], object]
     on_report: Callable[[RoundReport], object]
 
     def __copy__(self) -> Hooks:
@@ -38,4 +41,4 @@ class Hooks:
 
 
 def _silent() -> Hooks:
-    return Hooks(lambda turn: None, lambda: None, lambda report: None)
+    return Hooks(lambda turn: None, lambda entries: None, lambda label: None, lambda report: None)

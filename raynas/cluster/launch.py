@@ -12,11 +12,12 @@ from rich.console import Console
 from raynas.cluster.hooks import Hooks
 from raynas.cluster.path_search import search_paths
 from raynas.cluster.plan import Plan, make_plan
-from raynas.cluster.pool_actor import PoolProxy, start_pool
+from raynas.cluster.pool_actor import start_pool
 from raynas.cluster.session import cluster_cpus, ray_session
 from raynas.cluster.standalone_tasks import train_all
 from raynas.cluster.supernet_actor import start_supernet
 from raynas.config import Config, load_config
+from raynas.errors import RunError
 from raynas.report.folder import RunFolder, create_folder
 from raynas.report.run import Run, load
 from raynas.report.tables import RunTables, Verified
@@ -30,6 +31,9 @@ from raynas.training.checkpoint import load_state, save_state
 from raynas.training.ledger import Ledger, Span
 from raynas.training.standalone import StandaloneRecipe
 from raynas.training.worker import RoundReport
+
+FIRST_VERIFY_SEED = 1_000
+"""Verification has seeds of its own: with those of a truth table it would only repeat the table's trainings."""
 
 
 def run(
@@ -80,6 +84,7 @@ class Launch:
         self.ledger = Ledger(began=began)
         self.tables = RunTables(folder, plan.truth, self.config.truth.metric)
         self.recorder = self._recorder()
+        self.versions: dict[str, int] = {}
 
     def go(self) -> None:
         """Do all phases in order; whatever ends the run early, the trackers keep what they were told."""
@@ -95,7 +100,12 @@ class Launch:
     def _phases(self) -> None:
         import ray
 
-        self.ledger.slots = max(1, cluster_cpus() // self.config.ray.cpus_per_trial)
+        self.ledger.slots = cluster_cpus() // self.config.ray.cpus_per_trial
+        if not self.ledger.slots:
+            raise RunError(
+                f"no trial fits: ray.cpus_per_trial is {self.config.ray.cpus_per_trial}, the cluster has "
+                f"{cluster_cpus()} CPUs"
+            )
         self.data = ray.put(self.plan.data)
         self.pool = start_pool(self.config.search.pool.capacity, (self.folder.checkpoints / "pool.pkl").absolute())
         self.ledger.add([Span("startup", self.ledger.began, time.time())])
@@ -103,19 +113,20 @@ class Launch:
         states = self.train_partitions(parent)
         found = search_paths(self.plan, states, self.data, self.pool.entries(), self.ledger)
         verified = self.verify(found)
-        self.finish(found, verified, self.pool)
+        self.finish(found, verified)
 
     def train_root(self) -> dict[str, Any]:
         """Train the root supernet and return its weights."""
         import ray
 
         with self.ledger.span("startup"):
-            actor = start_supernet(self.plan.root, self.data, None, self.config.ray.cpus_per_trial)
+            actor = start_supernet(self.plan.root, self.data, self.config.ray.cpus_per_trial)
             ray.get(actor.ready.remote())
         for _ in range(self.config.train.root_rounds):
             self.recorder.expect(["root"])
-            self.report(ray.get(actor.run_round.remote(self.pool)))
-            self.pool.commit()
+            report = ray.get(actor.run_round.remote(self.pool))
+            self.report(report)
+            self.pool.commit({"root": report.entries})
         state = ray.get(actor.state_dict.remote())
         ray.kill(actor)
         save_state(state, self.folder.checkpoint("root"))
@@ -132,17 +143,24 @@ class Launch:
             self.folder,
             parent_state=parent,
             pool=self.pool,
-            hooks=Hooks(lambda turn: self.recorder.expect(turn.train), self.pool.commit, self.report),
+            hooks=Hooks(
+                on_turn=lambda turn: self.recorder.expect(turn.train),
+                on_complete=self.pool.commit,
+                on_give_up=self.recorder.give_up,
+                on_report=self.report,
+            ),
         )
         self.ledger.close_gap("startup", launched)
+        self.survivors = kept
         return {label: load_state(self.folder.checkpoint(label)) for label in kept}
 
     def verify(self, found: Sequence[Found]) -> list[Verified]:
         """Train the best architectures of the search stand-alone."""
         settings = self.config.search.verify
-        best = best_found(list(found), settings.top)
+        best = best_found(found, settings.top)
         if not best:
             return []
+        seeds = tuple(range(FIRST_VERIFY_SEED, FIRST_VERIFY_SEED + settings.seeds))
         recipe = settings.recipe or StandaloneRecipe.model_validate(self.plan.truth.source["recipe"])
         verified = {}
         trained = train_all(
@@ -150,25 +168,27 @@ class Launch:
             [f.architecture for f in best],
             self.plan.data,
             recipe,
-            range(settings.seeds),
+            seeds,
             cpus=self.config.ray.cpus_per_trial,
         )
         for architecture, results, span in trained:
             self.ledger.add([span], standalone=sum(result.images_trained for result in results))
             verified[architecture.text] = results
-        return [Verified(f, tuple(verified[f.architecture.text])) for f in best]
+        return [Verified(f, seeds, tuple(verified[f.architecture.text])) for f in best]
 
     def report(self, report: RoundReport) -> None:
         """Take in one round of one supernet."""
         self.ledger.add(report.spans, trained=report.images_trained, scored=report.images_scored)
-        self.recorder.log(report.metrics)
         label = report.metrics["trial"]
+        self.versions[label] = report.metrics["images_trained"]
+        self.recorder.log(report.metrics)
         job = self.plan.root if label == "root" else self.plan.jobs[label]
         self.tables.add_ranking(report, job)
 
-    def finish(self, found: Sequence[Found], verified: Sequence[Verified], pool: PoolProxy) -> None:
+    def finish(self, found: Sequence[Found], verified: Sequence[Verified]) -> None:
         """Write everything that is known only at the end, and the page."""
-        self.tables.write(self.plan.partitions, self.plan.rule.alive, found, verified, pool.rows())
+        staleness = self.pool.staleness(self.versions)
+        self.tables.write(self.plan.partitions, self.survivors, found, verified, self.pool.rows(), staleness)
         self.ledger.save(self.folder.ledger)
         self.recorder.finish(self.tables.summary)
         load(self.folder.path).write_report()

@@ -61,13 +61,13 @@ def run_partition_trials(
         ),
     )
     results = tuner.fit()
-    trained = {}
+    trained = []
     for result in (results[i] for i in range(len(results))):
         label = str((result.config or {})["partition"])
         if result.checkpoint is not None and result.error is None:
             with result.checkpoint.as_directory() as directory:
                 shutil.copy(Path(directory) / CHECKPOINT_FILE, folder.checkpoint(label))
-            trained[label] = result
+            trained.append(label)
     survivors = tuple(label for label in plan.rule.alive if label in trained)
     if not survivors:
         errors = "; ".join(str(error) for error in results.errors) or "no checkpoint was written"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from raynas.cluster.plan import Plan
-from raynas.cluster.supernet_actor import start_supernet
+from raynas.cluster.scoring_actor import start_scorers
 from raynas.search import SEARCHERS, PoolEntry
 from raynas.search.found import Found
 from raynas.spaces import Architecture
@@ -38,10 +38,8 @@ def search_paths(
 
     survivors = tuple(states)
     settings = plan.config.search
-    cpus = plan.config.ray.cpus_per_trial
     with ledger.span("startup"):
-        scorers = {label: start_supernet(plan.jobs[label], data, state, cpus) for label, state in states.items()}
-        ray.get([scorer.ready.remote() for scorer in scorers.values()])
+        scorers = start_scorers(plan.jobs, states, data, slots=ledger.slots, cpus=plan.config.ray.cpus_per_trial)
     searcher = SEARCHERS.make(
         settings.name,
         plan.space,
@@ -60,7 +58,7 @@ def search_paths(
         searcher.tell(asked, values)
         for architecture, value, (score, label) in zip(asked, values, scored, strict=True):
             found.append(Found(len(found) + 1, architecture, value, score.loss, score.accuracy, label))
-    for scorer in scorers.values():
+    for scorer in dict.fromkeys(scorers.values()):
         ray.kill(scorer)
     return found
 
@@ -73,7 +71,7 @@ def _score(
 
     owners = [str(plan.owner(architecture, tuple(scorers))) for architecture in asked]
     shares = {label: [a for a, owner in zip(asked, owners, strict=True) if owner == label] for label in scorers}
-    waiting = {label: scorers[label].score.remote(share) for label, share in shares.items() if share}
+    waiting = {label: scorers[label].score.remote(label, share) for label, share in shares.items() if share}
     scores: dict[str, Score] = {}
     for label, reference in waiting.items():
         results, images, span = ray.get(reference)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +19,25 @@ class PoolProxy:
     def __init__(self, handle: Any) -> None:
         self._handle = handle
 
-    def propose(self, scorer: str, entries: Sequence[PoolEntry]) -> float:
-        """See `CandidatePool.propose`."""
-        share: float = self._call("propose", scorer, list(entries))
+    def overlap_after(self, entries: Sequence[PoolEntry]) -> float:
+        """See `CandidatePool.overlap_after`."""
+        share: float = self._call("overlap_after", list(entries))
         return share
 
-    def commit(self) -> float:
+    def commit(self, proposals: Mapping[str, Sequence[PoolEntry]]) -> float:
         """See `CandidatePool.commit`."""
-        share: float = self._call("commit")
+        share: float = self._call("commit", dict(proposals))
         return share
-
-    def of(self, scorer: str) -> list[PoolEntry]:
-        """See `CandidatePool.of`."""
-        found: list[PoolEntry] = self._call("of", scorer)
-        return found
 
     def entries(self) -> list[PoolEntry]:
         """See `CandidatePool.entries`."""
         found: list[PoolEntry] = self._call("entries")
         return found
+
+    def staleness(self, versions: Mapping[str, int]) -> float:
+        """See `CandidatePool.staleness`."""
+        age: float = self._call("staleness", dict(versions))
+        return age
 
     def rows(self) -> list[dict[str, Any]]:
         """See `CandidatePool.rows`."""

@@ -15,7 +15,9 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from raynas.cluster.hooks import Hooks
-from raynas.search import PartitionRule
+from raynas.cluster.trainable import PAYLOAD
+from raynas.search import PartitionRule, PoolEntry
+from raynas.training.worker import RoundReport
 
 
 class TurnScheduler(FIFOScheduler):
@@ -30,6 +32,7 @@ class TurnScheduler(FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self._rule, self._hooks = rule, hooks
         self._standings: dict[str, float] = {}
+        self._entries: dict[str, list[PoolEntry]] = {}
         self._turn = rule.first()
         hooks.on_turn(self._turn)
 
@@ -42,46 +45,68 @@ class TurnScheduler(FIFOScheduler):
                 return trial
         return None
 
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Hold back a trial that died after its report of this turn: Tune would start it again at once."""
+        if trial.config["partition"] in self._standings:
+            tune_controller._tune_controller._set_trial_status(trial, Trial.PAUSED)
+
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Note the standing; pause, or, at the end of the turn, do what the rule decides."""
-        return self._reported(tune_controller, trial, float(result["standing"]))
-
-    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Give up a trial that failed for good, and go on with the others."""
-        self._rule.drop(trial.config["partition"])
-        if trial.config["partition"] in self._turn.train:
-            self._reported(tune_controller, trial, math.nan)
-
-    def _reported(self, tune_controller: Any, trial: Trial, standing: float) -> str:
+        """Note the standing; pause or wait, or, at the end of the turn, do what the rule decides."""
         label = trial.config["partition"]
-        self._standings[label] = standing
+        if label not in self._turn.train:
+            return self._action(label)
+        report: RoundReport = result[PAYLOAD]
+        self._standings[label] = float(report.metrics["standing"])
+        self._entries[label] = report.entries
         if len(self._standings) < len(self._turn.train):
             waiting = self.choose_trial_to_run(tune_controller) is not None
             return str(TrialScheduler.PAUSE if waiting else TrialScheduler.NOOP)
-        self._hooks.on_complete()
+        self._complete(tune_controller, trial)
+        return self._action(label)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Give up a trial that failed for good, and go on with the others.
+
+        Tune calls this for every failure: a trial it is about to start again it has marked ERROR before the call, one
+        that has failed too often it marks after.
+        """
+        label = trial.config["partition"]
+        if trial.status == Trial.ERROR:
+            return
+        self._rule.drop(label)
+        self._hooks.on_give_up(label)
+        if label in self._turn.train:
+            self._standings[label] = math.nan
+            if len(self._standings) == len(self._turn.train):
+                self._complete(tune_controller, trial)
+
+    def _complete(self, tune_controller: Any, last: Trial) -> None:
+        """End the turn and carry out the next with all trials but the one that Tune is asking about."""
+        self._hooks.on_complete(self._entries)
         self._turn = self._rule.next(self._standings)
-        self._standings = {}
+        self._standings, self._entries = {}, {}
         if self._turn.train:
             self._hooks.on_turn(self._turn)
-        for other in tune_controller.get_trials():
-            if other is not trial and not other.is_finished():
-                self._carry_on(tune_controller, other)
-        return self._action(label)
+        for trial in tune_controller.get_trials():
+            if trial is not last and not trial.is_finished():
+                self._carry_on(tune_controller, trial)
 
     def _carry_on(self, tune_controller: Any, trial: Trial) -> None:
         """Do with a trial that reported earlier in the turn what was decided at its end.
 
-        Tune has no public way to go on with a trial that was answered NOOP; `_execute_action` is what its own
-        answers go through.
+        Tune has no public way to go on with a trial that was answered NOOP. `_execute_action` is what its own answers
+        go through; while the trial is being saved they wait in `_cached_trial_decisions`, or the save would be lost.
         """
         action = self._action(trial.config["partition"])
-        if trial.status == Trial.RUNNING:
+        if trial.status == Trial.RUNNING and trial.is_saving:
+            tune_controller._cached_trial_decisions[trial.trial_id] = action
+        elif trial.status == Trial.RUNNING:
             tune_controller._execute_action(trial, action)
         elif action == TrialScheduler.STOP:
             tune_controller.stop_trial(trial)
 
     def _action(self, label: str) -> str:
-        if label in self._turn.stop:
+        if label not in self._rule.alive or label in self._turn.stop:
             return str(TrialScheduler.STOP)
         return str(TrialScheduler.CONTINUE if label in self._turn.train else TrialScheduler.PAUSE)
 

@@ -102,13 +102,16 @@ def build_truth(
         "recipe": plan.recipe.model_dump(),
         "seeds": list(plan.seeds),
         "architectures": len(wanted),
+        "space": {"name": plan.space.name, "size": plan.space.size},
+        "draw_seed": plan.draw_seed,
+        "versions": {p: importlib.metadata.version(p) for p in ("torch", "numpy", "scikit-learn", "raynas")},
     }
     done = _read_partial(partial, heading)
     progress(len(done), len(wanted))
     missing = [architecture for architecture in wanted if architecture.text not in done]
     if missing:
         with ray_session(settings), partial.open("a") as log:
-            if not done:
+            if partial.stat().st_size == 0:
                 log.write(json.dumps(heading) + "\n")
             trained = train_all(plan.space, missing, images, plan.recipe, plan.seeds, cpus=settings.cpus_per_trial)
             for architecture, results, _ in trained:
@@ -122,25 +125,36 @@ def build_truth(
     return table
 
 
+def processor() -> str:
+    """Return which processor this is, finely enough that equal ones compute equal sums."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    return ", ".join(f"{key} {found[key]}" for key in ("model name", "cpu family", "model", "stepping") if key in found)
+
+
 def _rows(results: Iterable[StandaloneResult]) -> dict[str, list[float]]:
     listed = list(results)
     return {metric: [getattr(result, metric) for result in listed] for metric in PER_SEED}
 
 
 def _read_partial(partial: Path, heading: dict[str, object]) -> dict[str, dict[str, list[float]]]:
-    if not partial.exists() or not partial.read_text().strip():
+    """Return what is done, and cut off the line that was being written when the build was interrupted."""
+    if not partial.exists():
         return {}
-    first, *lines = partial.read_text().splitlines()
+    text = partial.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        partial.write_text(whole)
+    if not whole:
+        return {}
+    first, *lines = whole.splitlines()
     if json.loads(first) != json.loads(json.dumps(heading)):
         raise TruthError(f"{partial} was begun with another plan; move it away to start anew")
-    done = {}
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:  # the line that was being written when the build was interrupted
-            continue
-        done[row.pop("architecture")] = row
-    return done
+    rows = [json.loads(line) for line in lines]
+    return {row.pop("architecture"): row for row in rows}
 
 
 def _assemble(
@@ -175,7 +189,7 @@ def _assemble(
         "command": f"raynas truth build {plan.name}",
         "date": datetime.date.today().isoformat(),
         "python": platform.python_version(),
-        "versions": {p: importlib.metadata.version(p) for p in ("torch", "numpy", "scikit-learn", "raynas")},
+        "processor": processor(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": 1,
     }

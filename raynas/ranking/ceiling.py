@@ -1,6 +1,7 @@
 """The noise ceiling: how well truth ranks itself when its trainings are repeated.
 
-No score can be expected to agree with a noisy truth better than a second copy of that truth would.
+It is the agreement with a second, equally noisy copy of the truth. A score without any noise of its own could agree
+somewhat better (in theory with the square root of the reliability), so it is a mark to measure by, not a wall.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Conventions: higher is better in scores and in truth; scores are never ranks; ``...`` are leading axes, so that a matrix
 of bootstrap resamples (R, n) is measured row by row. Ties count as what they are: tau-b for Kendall's tau, and the mean
-over all ways to break them for everything that picks a top k. Fewer than two architectures, a constant side where a
-correlation needs spread, and any NaN give NaN.
+over all ways to break them for P@top and regret; nothing depends on the order of the architectures. Fewer than two
+architectures, a constant side where a correlation needs spread, and any NaN give NaN.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def p_at_top(scores: Floats, truth: Floats, fraction: float = 0.05) -> Floats:
     """Return the share of the predicted best `fraction` that is in the true best, CLOSE's P@topK: (..., n) -> (...)."""
     k = top_count(scores.shape[-1], fraction)
     share: Floats = (membership(scores, k) * membership(truth, k)).sum(-1) / k
-    return np.where(np.isnan(scores).any(-1) | np.isnan(truth).any(-1), np.nan, share)
+    defined: Floats = share + _undefined(scores, truth)
+    return defined
 
 
 def true_rank(truth: Floats) -> Floats:
@@ -76,26 +77,36 @@ def true_rank(truth: Floats) -> Floats:
 
 
 def best_rank_at(scores: Floats, truth: Floats, fraction: float = 0.05) -> Floats:
-    """Return BR@K: the best true rank among the predicted top, divided by n (small is good)."""
-    return _extreme_rank(scores, truth, fraction, worst=False)
+    """Return BR@K: the best true rank among the predicted top, divided by n (small is good).
+
+    Everything that ties with the last of the predicted top belongs to it.
+    """
+    ranks, chosen = _ranks_of_predicted_top(scores, truth, fraction)
+    extreme: Floats = np.where(chosen, ranks, np.inf).min(-1) + _undefined(scores, truth)
+    return extreme
 
 
 def worst_rank_at(scores: Floats, truth: Floats, fraction: float = 0.05) -> Floats:
-    """Return WR@K: the worst true rank among the predicted top, divided by n (small is good)."""
-    return _extreme_rank(scores, truth, fraction, worst=True)
+    """Return WR@K: the worst true rank among the predicted top, divided by n (small is good); ties as in BR@K."""
+    ranks, chosen = _ranks_of_predicted_top(scores, truth, fraction)
+    extreme: Floats = np.where(chosen, ranks, -np.inf).max(-1) + _undefined(scores, truth)
+    return extreme
 
 
-def _extreme_rank(scores: Floats, truth: Floats, fraction: float, *, worst: bool) -> Floats:
+def _ranks_of_predicted_top(scores: Floats, truth: Floats, fraction: float) -> tuple[Floats, NDArray[np.bool_]]:
     n = scores.shape[-1]
     k = top_count(n, fraction)
-    order = np.argsort(-scores, axis=-1, kind="stable")[..., :k]
-    ranks = np.take_along_axis(true_rank(truth), order, -1)
-    extreme = (ranks.max(-1) if worst else ranks.min(-1)) / n
-    return np.where(np.isnan(scores).any(-1) | np.isnan(truth).any(-1), np.nan, extreme)
+    return true_rank(truth) / n, scores >= np.partition(scores, -k, axis=-1)[..., -k, None]
+
+
+def _undefined(scores: Floats, truth: Floats) -> Floats:
+    """Return NaN where either side has one, else 0."""
+    undefined: Floats = np.where(np.isnan(scores).any(-1) | np.isnan(truth).any(-1), np.nan, 0.0)
+    return undefined
 
 
 def regret(scores: Floats, truth: Floats) -> Floats:
     """Return the best truth minus the truth of the best score (its mean where several tie), in the truth's unit."""
     favourite = membership(scores, 1)
     loss: Floats = truth.max(-1) - (favourite * truth).sum(-1)
-    return np.where(np.isnan(scores).any(-1), np.nan, loss)
+    return loss + _undefined(scores, truth)

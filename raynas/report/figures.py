@@ -51,7 +51,7 @@ def all_figures(run: Run) -> dict[str, str]:
 
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None}, bbox_inches="tight")
+    figure.savefig(buffer, format="svg", metadata={"Date": None}, bbox_inches="tight", facecolor="white")
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 

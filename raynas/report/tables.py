@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from raynas.report.folder import RunFolder
-from raynas.search.found import Found
+from raynas.search.found import Found, best_found
 from raynas.spaces import Space
 from raynas.training.job import SupernetJob
 from raynas.training.standalone import StandaloneResult
@@ -37,6 +37,7 @@ class Verified:
     """An architecture that the search found, and its stand-alone trainings, one a seed."""
 
     found: Found
+    seeds: tuple[int, ...]
     results: tuple[StandaloneResult, ...]
 
     def mean(self, metric: str) -> float:
@@ -61,25 +62,23 @@ class RunTables:
     def __init__(self, folder: RunFolder, truth: TruthTable, metric: str) -> None:
         self.folder, self.truth, self.metric = folder, truth, metric
         self.summary: dict[str, Any] = {}
-        self._ranking: list[pd.DataFrame] = []
+        self._ranking: dict[tuple[str, int], pd.DataFrame] = {}
         self._reports: dict[str, dict[str, Any]] = {}
 
     def add_ranking(self, report: RoundReport, job: SupernetJob) -> None:
         """Keep score and truth of every architecture of a report's ranking set."""
         label = report.metrics["trial"]
         self._reports[label] = report.metrics
-        self._ranking.append(
-            pd.DataFrame(
-                {
-                    "trial": label,
-                    "round": report.metrics["round"],
-                    "architecture": [a.text for a in job.ranking.architectures],
-                    "score": [score.value(job.protocol.metric) for score in report.scores],
-                    "loss": [score.loss for score in report.scores],
-                    "accuracy": [score.accuracy for score in report.scores],
-                    "truth": list(job.ranking.truth),
-                }
-            )
+        self._ranking[label, report.metrics["round"]] = pd.DataFrame(
+            {
+                "trial": label,
+                "round": report.metrics["round"],
+                "architecture": [a.text for a in job.ranking.architectures],
+                "score": [score.value(job.protocol.metric) for score in report.scores],
+                "loss": [score.loss for score in report.scores],
+                "accuracy": [score.accuracy for score in report.scores],
+                "truth": list(job.ranking.truth),
+            }
         )
 
     def write(
@@ -89,20 +88,33 @@ class RunTables:
         found: Sequence[Found],
         verified: Sequence[Verified],
         pool: Sequence[Mapping[str, Any]],
+        staleness: float,
     ) -> None:
-        """Write all tables and the summary."""
-        ranking = pd.concat(self._ranking, ignore_index=True)
+        """Write all tables and the summary.
+
+        Args:
+            partitions: All partitions' spaces, by label.
+            survivors: Those that were searched.
+            found: What the search scored.
+            verified: What was trained stand-alone.
+            pool: The candidate pool's rows.
+            staleness: The mean age of its scores, in images.
+        """
+        ranking = pd.concat(self._ranking.values(), ignore_index=True)
         ranking.sort_values(["trial", "round"], kind="stable", ignore_index=True).to_parquet(self.folder.ranking)
         pd.DataFrame([dict(row) for row in pool]).to_parquet(self.folder.pool)
         pd.DataFrame([{**asdict(f), "architecture": f.architecture.text} for f in found]).to_parquet(self.folder.search)
         rows = [
             {"architecture": v.found.architecture.text, "seed": seed, **asdict(result)}
             for v in verified
-            for seed, result in enumerate(v.results)
+            for seed, result in zip(v.seeds, v.results, strict=True)
         ]
         pd.DataFrame(rows).to_parquet(self.folder.verified)
         _write_json(self.folder.partitions, self._partitions(partitions, survivors))
-        self.summary = self._summary(survivors, verified, found)
+        self.summary = {
+            **self._summary(survivors, verified, found),
+            "pool": {"entries": len(pool), "staleness_images": staleness},
+        }
         _write_json(self.folder.summary, self.summary)
 
     def _partitions(self, partitions: Mapping[str, Space], survivors: Sequence[str]) -> list[dict[str, Any]]:
@@ -123,11 +135,11 @@ class RunTables:
     def _summary(
         self, survivors: Sequence[str], verified: Sequence[Verified], found: Sequence[Found]
     ) -> dict[str, Any]:
-        ceiling = self.truth.ceiling
+        ceiling = self.truth.ceiling_of(self.metric)
         rows = [self._verified_row(v) for v in verified]
         best = max(rows, key=lambda row: float(row["valid_accuracy"]), default=None)
         if best is None and found:
-            best = self._found_row(max(found, key=lambda f: f.score))
+            best = self._found_row(best_found(found, 1)[0])
         return {
             "best": best,
             "verified": rows,

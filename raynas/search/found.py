@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from raynas.search.searcher import best_first
 from raynas.spaces import Architecture
 
 
@@ -28,6 +30,6 @@ class Found:
     scorer: str
 
 
-def best_found(found: list[Found], k: int) -> list[Found]:
-    """Return the k best by score; equal scores in the order of their strings."""
-    return sorted(found, key=lambda f: (-f.score, f.architecture.text))[:k]
+def best_found(found: Sequence[Found], k: int) -> list[Found]:
+    """Return the k best by score; equal scores in the order of their strings, scores that are not finite last."""
+    return sorted(found, key=lambda f: best_first(f.architecture, f.score))[:k]

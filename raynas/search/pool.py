@@ -6,7 +6,7 @@ versions stand side by side here, which is why an entry says its version and `st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -62,19 +62,6 @@ class Pool:
         best = sorted(finite, key=lambda entry: (-entry.score, entry.architecture.text))[: self.capacity]
         self._entries = {entry.architecture.text: entry for entry in best}
 
-    def top(self, k: int) -> list[PoolEntry]:
-        """Return the k best entries."""
-        return self.entries[:k]
-
-    def of(self, scorer: str) -> list[PoolEntry]:
-        """Return the entries that a supernet scored, best first."""
-        return [entry for entry in self.entries if entry.scorer == scorer]
-
-    def draw(self, rng: np.random.Generator, k: int) -> list[PoolEntry]:
-        """Return k different entries, uniformly (all of them where there are fewer)."""
-        entries = self.entries
-        return [entries[i] for i in rng.permutation(len(entries))[:k]]
-
     def overlap(self, earlier: Sequence[PoolEntry]) -> float:
         """Return the share of today's pool that an earlier one had (GreedyNAS's stopping rule watches 1 minus this).
 
@@ -90,7 +77,7 @@ class Pool:
         future.add(entries)
         return future.overlap(self.entries)
 
-    def staleness(self, versions: dict[str, int]) -> float:
+    def staleness(self, versions: Mapping[str, int]) -> float:
         """Return the mean age of the scores, in images their supernets were trained on since.
 
         Args:

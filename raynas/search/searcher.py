@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +13,11 @@ from raynas.registry import Registry
 from raynas.spaces import Architecture, Space
 
 Feasible = Callable[[Architecture], bool]
+
+
+def best_first(architecture: Architecture, score: float) -> tuple[float, str]:
+    """Return a sorting key: the best score first, equal ones by their strings, what is not finite last."""
+    return (-score if math.isfinite(score) else math.inf), architecture.text
 
 
 class Searcher(ABC):
@@ -47,7 +53,7 @@ class Searcher(ABC):
     @property
     def ranked(self) -> list[tuple[Architecture, float]]:
         """All scored architectures, best first; equal scores by their strings, scores that are not finite last."""
-        return sorted(self.history, key=lambda pair: (-pair[1] if np.isfinite(pair[1]) else np.inf, pair[0].text))
+        return sorted(self.history, key=lambda pair: best_first(*pair))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to continue exactly here."""

@@ -200,6 +200,8 @@ class Space(ABC):
 
     def partition(self, decisions: Sequence[str]) -> list[Self]:
         """Return disjoint subspaces that cover the space: one for each combination of options of these decisions."""
+        if len(set(decisions)) != len(decisions):
+            raise UnknownNameError(f"a decision is named more than once: {', '.join(decisions)}")
         combinations = itertools.product(*(self.decision(name).options for name in decisions))
         return [
             self.subspace({name: (option,) for name, option in zip(decisions, combination, strict=True)})

@@ -32,39 +32,47 @@ class Recorder:
 
     def __init__(self, ordered: Sequence[Tracker], live: Sequence[Tracker]) -> None:
         self._ordered, self._live = ordered, live
-        self._turns: list[tuple[str, ...]] = []
-        self._waiting: dict[tuple[str, int], Row] = {}
-        self._reports: dict[str, int] = {}
-        self._expected: dict[str, int] = {}
+        self._turns: list[dict[str, Row | None]] = []
 
     def expect(self, labels: Sequence[str]) -> None:
         """Announce a turn: each of these trials will report once more."""
-        self._turns.append(tuple(labels))
+        self._turns.append(dict.fromkeys(labels))
+
+    def give_up(self, label: str) -> None:
+        """Wait no longer for a trial that failed for good."""
+        for turn in self._turns:
+            if label in turn and turn[label] is None:
+                del turn[label]
+        self._flush_complete()
 
     def log(self, row: Row) -> None:
-        """Take in one report."""
+        """Take in one report; of a round that was run twice, because its process died, the later report counts."""
         for tracker in self._live:
             tracker.log(row)
         label = str(row["trial"])
-        self._reports[label] = self._reports.get(label, 0) + 1
-        self._waiting[label, self._reports[label]] = row
-        while self._turns and all((label, self._next(label)) in self._waiting for label in self._turns[0]):
-            self._flush(self._turns.pop(0))
+        for turn in self._turns:
+            waiting = turn.get(label)
+            if label in turn and (waiting is None or waiting["round"] == row["round"]):
+                turn[label] = row
+                break
+        else:
+            self._turns.append({label: row})
+        self._flush_complete()
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Pass on what is still waiting (a turn that a failed trial left incomplete), and close all trackers."""
+        """Pass on what is still waiting (a turn that the run's end left incomplete), and close all trackers."""
         for turn in self._turns:
             self._flush(turn)
+        self._turns = []
         for tracker in [*self._ordered, *self._live]:
             tracker.finish(summary)
 
-    def _next(self, label: str) -> int:
-        return self._expected.get(label, 0) + 1
+    def _flush_complete(self) -> None:
+        while self._turns and None not in self._turns[0].values():
+            self._flush(self._turns.pop(0))
 
-    def _flush(self, turn: Sequence[str]) -> None:
-        for label in turn:
-            row = self._waiting.pop((label, self._next(label)), None)
+    def _flush(self, turn: Mapping[str, Row | None]) -> None:
+        for row in turn.values():
             if row is not None:
-                self._expected[label] = self._next(label)
                 for tracker in self._ordered:
                     tracker.log(row)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import netrc
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,45 +60,76 @@ class WandbTracker:
         self._folder, self._group, self._config = folder, group, dict(config)
         self._mode, self._project, self._entity = mode, project, entity
         self._runs: dict[str, Any] = {}
+        self._complained = False
 
     def log(self, row: Row) -> None:
         """Log the report's numbers to the trial's run, at step ``round``."""
         if self._mode == "disabled":
             return
-        run = self._run(str(row["trial"]))
         numbers = {key: value for key, value in row.items() if isinstance(value, int | float) and math.isfinite(value)}
-        run.log(numbers, step=int(row["round"]))
+        with self._never_in_the_way():
+            self._run(str(row["trial"])).log(numbers, step=int(row["round"]))
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Close every run; the run's summary goes to that of the root."""
         for label, run in self._runs.items():
-            if label == "root":
-                run.summary.update(dict(summary))
-            run.finish()
+            with self._never_in_the_way():
+                if label == "root":
+                    run.summary.update(dict(summary))
+                run.finish()
+        self._runs = {}
+
+    @contextmanager
+    def _never_in_the_way(self) -> Iterator[None]:
+        """Let no trouble of W&B end a search: it is told once, and metrics.jsonl has everything."""
+        try:
+            yield
+        except Exception as error:
+            if not self._complained:
+                print(
+                    f"W&B: {type(error).__name__}: {error}; the run goes on, metrics.jsonl is complete", file=sys.stderr
+                )
+            self._complained = True
 
     def _run(self, label: str) -> Any:
         if label not in self._runs:
-            import wandb
-
-            run = wandb.init(
-                project=self._project,
-                entity=self._entity,
-                group=self._group,
-                name=f"{self._group}/{label}",
-                tags=["root" if label == "root" else "partition"],
-                config={**self._config, "trial": label},
-                dir=str(self._folder),
-                mode=self._mode,  # type: ignore[arg-type]
-                reinit="create_new",
-                settings=wandb.Settings(
-                    console="off",
-                    silent=True,
-                    disable_git=True,
-                    x_disable_stats=True,
-                    init_timeout=_LOGIN_SECONDS,
-                ),
-            )
-            run.define_metric("images_trained")
-            run.define_metric("*", step_metric="images_trained")
-            self._runs[label] = run
+            self._runs[label] = self._begin(label)
         return self._runs[label]
+
+    def _begin(self, label: str) -> Any:
+        """Begin a trial's run; where the server cannot be reached, offline, and all later ones too."""
+        import wandb
+
+        try:
+            run = self._init(label)
+        except wandb.errors.CommError as error:
+            if self._mode != "online":
+                raise
+            print(f"W&B: no server ({str(error).splitlines()[0]}); going on offline", file=sys.stderr)
+            self._mode = "offline"
+            run = self._init(label)
+        run.define_metric("images_trained")
+        run.define_metric("*", step_metric="images_trained")
+        return run
+
+    def _init(self, label: str) -> Any:
+        import wandb
+
+        return wandb.init(
+            project=self._project,
+            entity=self._entity,
+            group=self._group,
+            name=f"{self._group}/{label}",
+            tags=["root" if label == "root" else "partition"],
+            config={**self._config, "trial": label},
+            dir=str(self._folder),
+            mode=self._mode,  # type: ignore[arg-type]
+            reinit="create_new",
+            settings=wandb.Settings(
+                console="off",
+                silent=True,
+                disable_git=True,
+                x_disable_stats=True,
+                init_timeout=_LOGIN_SECONDS,
+            ),
+        )

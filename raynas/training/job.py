@@ -47,7 +47,7 @@ class SupernetJob:
         protocol: How its architectures are scored.
         ranking: Where its ranking is measured after each round.
         candidates: Architectures drawn and scored for the pool after each round.
-        rescore: Of its entries in the pool, how many of the best are scored anew after each round.
+        rescore: Of the pool's entries in its space, how many of the best are scored anew after each round.
         seed: The run's seed.
     """
 

@@ -65,7 +65,8 @@ class Ledger:
         """Return the totals: images, wall seconds, process seconds a phase, overhead.
 
         ``overhead_percent`` is the share of the wall-clock time in which no process trained, scored or started;
-        ``busy_percent`` the share of all slots' time, from the end of start-up on, that was training and scoring.
+        ``busy_percent`` the share of all slots' time that was training and scoring. Both are taken up to now; drawing
+        the page and stopping Ray come after.
         """
         end = until if until is not None else time.time()
         wall = max(end - self.began, 1e-9)
@@ -73,7 +74,6 @@ class Ledger:
         for span in self.spans:
             seconds[span.phase] = seconds.get(span.phase, 0.0) + span.end - span.start
         covered = _covered([s for s in self.spans if s.phase in WORK], self.began, end)
-        waiting = _covered([s for s in self.spans if s.phase == "startup"], self.began, end)
         busy = sum(seconds.get(phase, 0.0) for phase in WORK if phase != "startup")
         return {
             "images_trained": self.images_trained,
@@ -82,7 +82,7 @@ class Ledger:
             "wall_seconds": round(wall, 3),
             "process_seconds": {phase: round(value, 3) for phase, value in sorted(seconds.items())},
             "overhead_percent": round(100 * (1 - covered / wall), 2),
-            "busy_percent": round(100 * busy / max(self.slots * (wall - waiting), 1e-9), 2),
+            "busy_percent": round(100 * busy / (self.slots * wall), 2),
             "slots": self.slots,
         }
 

@@ -25,7 +25,7 @@ class ScoreProtocol(BaseModel):
         Literal["loss", "accuracy"], Field(description="minus the mean loss ranks better than accuracy")
     ] = "loss"
     images: Annotated[int | None, Field(ge=2, description="validation images used; null for all")] = None
-    batch_size: Annotated[int, Field(ge=2)] = 256
+    batch_size: Annotated[int, Field(ge=2, description="at most so many images at once")] = 256
     batch_norm: Annotated[BatchNormPolicy, Field(description="statistics used while scoring")] = "batch"
     recalibrate_images: Annotated[int, Field(ge=2, description="training images, with batch_norm=recalibrate")] = 512
 
@@ -43,11 +43,15 @@ class Score:
 
 
 def evaluate(supernet: Supernet, split: Split, architecture: Architecture, batch_size: int) -> Score:
-    """Return loss and accuracy of one architecture on a split, each image weighing the same."""
+    """Return loss and accuracy of one architecture on a split, each image weighing the same.
+
+    The images are cut into as few batches of at most `batch_size` as possible, all of the same size give or take one: a
+    small last batch would be normalised by statistics of its own few images.
+    """
+    count = -(-len(split) // batch_size)
     loss, correct = 0.0, 0
-    for start in range(0, len(split), batch_size):
-        y = split.labels[start : start + batch_size]
-        logits = supernet(split.images[start : start + batch_size], architecture)
+    for x, y in zip(split.images.tensor_split(count), split.labels.tensor_split(count), strict=True):
+        logits = supernet(x, architecture)
         loss += functional.cross_entropy(logits, y, reduction="sum").item()
         correct += int((logits.argmax(1) == y).sum())
     return Score(loss / len(split), 100.0 * correct / len(split))

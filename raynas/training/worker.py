@@ -5,6 +5,7 @@ Plain Python: the Ray actor and the Tune trial are thin shells around it, so a r
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,11 +30,11 @@ from raynas.training.trainer import Trainer
 class PoolLike(Protocol):
     """What a worker needs of the candidate pool, be it a local object or an actor's proxy."""
 
-    def of(self, scorer: str) -> list[PoolEntry]:
-        """Return the pool's entries scored by this supernet, best first."""
+    def entries(self) -> list[PoolEntry]:
+        """The pool's entries, best first."""
 
-    def propose(self, scorer: str, entries: Sequence[PoolEntry]) -> float:
-        """Hand in entries for the next commit; return the overlap the pool would have with itself afterwards."""
+    def overlap_after(self, entries: Sequence[PoolEntry]) -> float:
+        """The overlap the pool would have with itself after these entries."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class RoundReport:
     Args:
         metrics: The flat report, one line of metrics.jsonl.
         scores: The supernet's score of each architecture of its ranking set.
+        entries: What it proposes to the candidate pool.
         spans: When it trained and scored.
         images_trained: Images of this round passed forward and backward.
         images_scored: Images of this round passed forward only.
@@ -50,6 +52,7 @@ class RoundReport:
 
     metrics: dict[str, Any]
     scores: list[Score]
+    entries: list[PoolEntry]
     spans: list[Span]
     images_trained: int
     images_scored: int
@@ -88,7 +91,7 @@ class SupernetWorker:
         self._candidates = stream(job.seed, "candidates", job.label)
 
     def run_round(self, pool: PoolLike) -> RoundReport:
-        """Train one round, score the ranking set and fresh candidates, propose the candidates to the pool.
+        """Train one round, score the ranking set, fresh candidates and the best of the pool that are in this space.
 
         Before its first round a supernet with inherited weights is measured once as it came: `kendall_tau_inherited`
         tells in every report what the ranking was worth before this supernet's own training.
@@ -107,7 +110,10 @@ class SupernetWorker:
         self.images_trained += trained.images_trained
 
         fresh = [job.space.sample(self._candidates) for _ in range(job.candidates)]
-        known = [entry.architecture for entry in pool.of(job.label)[: job.rescore]]
+        mine = (entry.architecture for entry in pool.entries() if entry.architecture in job.space)
+        known = list(
+            itertools.islice((architecture for architecture in mine if architecture not in fresh), job.rescore)
+        )
         scores = self.score([*job.ranking.architectures, *fresh, *known])
         ranked, proposed = scores[: len(job.ranking.architectures)], scores[len(job.ranking.architectures) :]
         report = self._rank(ranked)
@@ -126,14 +132,14 @@ class SupernetWorker:
             "kendall_tau_inherited": self.inherited_tau,
             "best_candidate": best.architecture.text,
             "best_candidate_score": best.score,
-            "standing": self._standing(entries),
-            "pool_overlap": pool.propose(job.label, entries),
+            "standing": self._standing(entries[: len(fresh)]),
+            "pool_overlap": pool.overlap_after(entries),
             "seconds_train": round(middle - start, 4),
             "seconds_score": round(end - middle, 4),
         }
         spans += [Span("train", start, middle), Span("score", middle, end)]
         self._reported_scored = self.images_scored
-        return RoundReport(metrics, ranked, spans, trained.images_trained, self.images_scored - scored_before)
+        return RoundReport(metrics, ranked, entries, spans, trained.images_trained, self.images_scored - scored_before)
 
     def score(self, architectures: Sequence[Architecture]) -> list[Score]:
         """Score architectures under the job's protocol, counting the images."""
@@ -174,6 +180,12 @@ class SupernetWorker:
         return PoolEntry(architecture, value, protocol, self.job.label, self.images_trained)
 
     @staticmethod
-    def _standing(entries: Sequence[PoolEntry], best: int = 5) -> float:
-        """Return the mean score of the best few candidates: what the greedy scheduler ranks partitions by."""
-        return float(np.mean(sorted((entry.score for entry in entries), reverse=True)[:best]))
+    def _standing(drawn: Sequence[PoolEntry], best: int = 5) -> float:
+        """Return the mean score of the best few of this round's draws: what the greedy scheduler ranks partitions by.
+
+        Only draws count, of which every partition has the same number; what the pool knows already would favour those
+        that stand in it. NaN if a score is not a number.
+        """
+        distinct = {entry.architecture: entry.score for entry in drawn}
+        scores = np.array(list(distinct.values()))
+        return float("nan") if np.isnan(scores).any() else float(np.mean(np.sort(scores)[-best:]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,7 +64,11 @@ class TruthTable:
     @cached_property
     def ceiling(self) -> NoiseCeiling:
         """The noise ceiling of the test accuracy."""
-        return noise_ceiling(self._column("test_accuracy"))
+        return self.ceiling_of("test_accuracy")
+
+    def ceiling_of(self, metric: str) -> NoiseCeiling:
+        """Return the noise ceiling of a metric that is kept for each seed."""
+        return noise_ceiling(self._column(metric))
 
     def knows(self, architecture: Architecture) -> bool:
         """Say whether the architecture's function is in the table."""
@@ -137,11 +142,15 @@ def load_table(path: Path) -> TruthTable:
     try:
         with np.load(path, allow_pickle=False) as stored:
             about = json.loads(str(stored["about"]))
-            texts = tuple(stored["architectures"].tolist())
+            named = str(about["name"]), str(about["space"]), dict(about["source"])
+            texts = tuple(str(text) for text in stored["architectures"].tolist())
             columns = {metric: stored[metric] for metric in (*PER_SEED, *PER_ARCHITECTURE) if metric in stored}
-    except (ValueError, KeyError, OSError, json.JSONDecodeError) as error:
-        raise TruthError(f"{path} is not a truth table of raynas: {error}") from error
-    wrong = [metric for metric, column in columns.items() if len(column) != len(texts)]
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise TruthError(f"{path} is not a truth table of raynas: {type(error).__name__}: {error}") from error
+    wrong = [name for name, column in columns.items() if column.shape[0:1] != (len(texts),)]
+    wrong += [name for name, column in columns.items() if column.ndim != (2 if name in PER_SEED else 1)]
     if wrong or not columns:
         raise TruthError(f"{path}: {', '.join(wrong) or 'every metric'} does not have one row for each architecture")
-    return TruthTable(about["name"], about["space"], texts, columns, about["source"])
+    if len(set(texts)) != len(texts):
+        raise TruthError(f"{path} holds an architecture more than once")
+    return TruthTable(named[0], named[1], texts, columns, named[2])

@@ -12,7 +12,9 @@ from ray.tune.schedulers import TrialScheduler
 
 from raynas.cluster.hooks import Hooks
 from raynas.cluster.schedulers import TurnScheduler
+from raynas.cluster.trainable import PAYLOAD
 from raynas.search import SCHEDULERS, Turn
+from raynas.training.worker import RoundReport
 
 QUALITY = {"a": 0.1, "b": 0.5, "c": 0.3, "d": 0.4}
 
@@ -23,9 +25,19 @@ class FakeTrial:
     status: str = Trial.PENDING
     rounds: int = 0
     busy: bool = False
+    is_saving: bool = False
+    pauses: int = 0
+    trial_id: str = ""
 
     def is_finished(self) -> bool:
         return self.status in (Trial.TERMINATED, Trial.ERROR)
+
+
+@dataclass
+class Wrapped:
+    """What Tune hands to some of a scheduler's methods in place of its controller."""
+
+    _tune_controller: FakeController
 
 
 @dataclass
@@ -35,8 +47,11 @@ class FakeController:
     scheduler: TurnScheduler
     slots: int
     fails: tuple[str, ...] = ()
+    retries: list[str] = field(default_factory=list)
+    die_waiting: list[str] = field(default_factory=list)
     trials: list[FakeTrial] = field(default_factory=lambda: [FakeTrial({"partition": label}) for label in QUALITY])
     log: list[str] = field(default_factory=list)
+    _cached_trial_decisions: dict[str, str] = field(default_factory=dict)
 
     def get_trials(self) -> list[FakeTrial]:
         return self.trials
@@ -49,10 +64,26 @@ class FakeController:
             trial.busy = True
         elif action == TrialScheduler.PAUSE:
             trial.status, trial.busy = Trial.PAUSED, False
+            trial.pauses += 1
         elif action == TrialScheduler.STOP:
             self.stop_trial(trial)
         else:
             trial.busy = False
+
+    def retry(self, trial: FakeTrial) -> None:
+        """Do what Tune does with a trial that failed and may be started again."""
+        label = trial.config["partition"]
+        if label in self.retries:
+            self.retries.remove(label)
+        trial.status, trial.busy = Trial.ERROR, False
+        self.scheduler.on_trial_error(self, trial)  # type: ignore[arg-type]
+        trial.status = Trial.PENDING
+        self.scheduler.on_trial_add(Wrapped(self), trial)  # type: ignore[arg-type]
+        if trial.status == Trial.PENDING:  # Tune starts what is pending without asking the scheduler
+            trial.status, trial.busy = Trial.RUNNING, True
+
+    def _set_trial_status(self, trial: FakeTrial, status: str) -> None:
+        trial.status = status
 
     def run(self, last_first: bool) -> None:
         for _ in range(200):
@@ -64,29 +95,45 @@ class FakeController:
                 chosen.status, chosen.busy = Trial.RUNNING, True
             busy = [trial for trial in self.trials if trial.busy]
             if not busy:
+                assert all(trial.is_finished() for trial in self.trials), [trial.status for trial in self.trials]
                 return
             trial = busy[-1 if last_first else 0]
             label = trial.config["partition"]
             if label in self.fails:
-                trial.status, trial.busy = Trial.ERROR, False
                 self.scheduler.on_trial_error(self, trial)  # type: ignore[arg-type]
+                trial.status, trial.busy = Trial.ERROR, False
+                continue
+            if label in self.retries:
+                self.retry(trial)
                 continue
             trial.rounds += 1
             self.log.append(label)
-            action = self.scheduler.on_trial_result(self, trial, {"standing": QUALITY[label]})  # type: ignore[arg-type]
+            report = RoundReport({"standing": QUALITY[label]}, [], [], [], 0, 0)
+            action = self.scheduler.on_trial_result(self, trial, {PAYLOAD: report})  # type: ignore[arg-type]
             self._execute_action(trial, action)
+            if label in self.die_waiting and trial.status == Trial.RUNNING and not trial.busy:
+                self.die_waiting.remove(label)
+                self.retry(trial)
         raise AssertionError("the trials never came to an end")
 
 
 def play(
-    name: str, budget: int, slots: int, last_first: bool = False, fails: tuple[str, ...] = (), every: int = 1
+    name: str,
+    budget: int,
+    slots: int,
+    last_first: bool = False,
+    *,
+    fails: tuple[str, ...] = (),
+    every: int = 1,
+    retries: tuple[str, ...] = (),
+    die_waiting: tuple[str, ...] = (),
 ) -> tuple[dict[str, int], list[Turn], int, FakeController]:
     turns: list[Turn] = []
-    completed: list[int] = []
+    completed: list[Any] = []
     options = {"every": every, "keep": 0.5, "survivors": 1} if name == "greedy" else {}
     rule = SCHEDULERS.make(name, tuple(QUALITY), budget, **options)
-    hooks = Hooks(turns.append, lambda: completed.append(1), lambda report: None)
-    controller = FakeController(TurnScheduler(rule, hooks), slots, fails)
+    hooks = Hooks(turns.append, completed.append, lambda label: None, lambda report: None)
+    controller = FakeController(TurnScheduler(rule, hooks), slots, fails, list(retries), list(die_waiting))
     controller.run(last_first)
     rounds = {trial.config["partition"]: trial.rounds for trial in controller.trials}
     return rounds, turns, len(completed), controller
@@ -105,6 +152,7 @@ def test_same_decisions_whatever_the_slots_and_the_order_of_reports(slots: int, 
 def test_with_slots_for_all_nobody_is_paused() -> None:
     _, _, _, controller = play("uniform", 12, 4)
     assert {trial.rounds for trial in controller.trials} == {3}
+    assert {trial.pauses for trial in controller.trials} == {0}
 
 
 @pytest.mark.parametrize("slots", [1, 2, 4])
@@ -116,6 +164,33 @@ def test_a_failed_trial_is_given_up_and_holds_nobody_up(slots: int) -> None:
     assert {trial.status for trial in controller.trials} == {Trial.ERROR, Trial.TERMINATED}
 
 
+@pytest.mark.parametrize("slots", [1, 2, 3, 4])
+@pytest.mark.parametrize("label", list(QUALITY))
+@pytest.mark.parametrize("when", ["retries", "die_waiting"])
+def test_a_trial_that_tune_starts_again_changes_no_decision(slots: int, label: str, when: str) -> None:
+    expected, turns, _, _ = play("greedy", 9, slots)
+    rounds, seen, _, _ = play("greedy", 9, slots, **{when: (label,)})  # type: ignore[arg-type]
+    assert rounds == expected
+    assert seen == turns
+
+
+def test_what_is_decided_during_a_save_waits_for_it() -> None:
+    rule = SCHEDULERS.make("greedy", ("a", "b"), 6, every=1, keep=0.5, survivors=1)
+    scheduler = TurnScheduler(rule, Hooks(*([lambda *_: None] * 4)))
+    controller = FakeController(
+        scheduler, 2, trials=[FakeTrial({"partition": label}, trial_id=label) for label in "ab"]
+    )
+    a, b = controller.trials
+    a.status = b.status = Trial.RUNNING
+    for trial in (a, b):
+        report = RoundReport({"standing": QUALITY[trial.config["partition"]]}, [], [], [], 0, 0)
+        a.is_saving = True
+        action = scheduler.on_trial_result(controller, trial, {PAYLOAD: report})  # type: ignore[arg-type]
+    assert action == TrialScheduler.CONTINUE
+    assert a.status == Trial.RUNNING
+    assert controller._cached_trial_decisions == {"a": TrialScheduler.STOP}
+
+
 def test_when_all_fail_it_ends() -> None:
     _, turns, _, controller = play("uniform", 12, 2, fails=tuple(QUALITY))
     assert len(turns) == 1
@@ -125,7 +200,7 @@ def test_when_all_fail_it_ends() -> None:
 def test_a_pickled_scheduler_leaves_the_drivers_hooks_behind() -> None:
     told: list[Turn] = []
     rule = SCHEDULERS.make("uniform", ("a", "b"), 4)
-    scheduler = TurnScheduler(rule, Hooks(told.append, lambda: None, lambda report: None))
+    scheduler = TurnScheduler(rule, Hooks(told.append, lambda entries: None, lambda label: None, lambda report: None))
     assert len(told) == 1
     copy = pickle.loads(pickle.dumps(scheduler))
     copy._hooks.on_turn(Turn(()))

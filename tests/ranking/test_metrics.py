@@ -102,6 +102,17 @@ def test_known_values() -> None:
     assert float(regret(np.array([0, 0, 1, 1, 0.0]), truth)) == pytest.approx(1.5)
 
 
+def test_nothing_depends_on_the_order_of_the_architectures() -> None:
+    rng = np.random.default_rng(0)
+    scores, truth = rng.integers(0, 4, 40).astype(float), rng.integers(80, 90, 40).astype(float)
+    order = rng.permutation(40)
+    for measure in (spearman, p_at_top, best_rank_at, worst_rank_at, regret):
+        assert float(measure(scores, truth)) == pytest.approx(float(measure(scores[order], truth[order])))
+    constant = np.zeros(40)
+    assert float(best_rank_at(constant, truth)) == pytest.approx(1 / 40)
+    assert float(worst_rank_at(constant, truth)) == pytest.approx(true_rank(truth).max() / 40)
+
+
 def test_top_count() -> None:
     assert [top_count(n, 0.05) for n in (1, 19, 20, 39, 40, 200, 1024)] == [1, 1, 1, 1, 2, 10, 51]
 

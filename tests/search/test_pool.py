@@ -27,7 +27,6 @@ def test_keeps_the_newest_score_of_the_best() -> None:
         reference.update({e.architecture: e for e in batch})
         reference = {e.architecture: e for e in sorted(reference.values(), key=lambda e: -e.score)[:10]}
         assert pool.entries == list(reference.values())
-    assert pool.top(3) == pool.entries[:3]
 
 
 def test_ties_are_in_the_order_of_the_strings() -> None:
@@ -55,19 +54,6 @@ def test_overlap_is_the_share_that_stayed() -> None:
     assert pool.overlap(before) == 0.5
 
 
-def test_draws_are_different_and_uniform() -> None:
-    pool, rng = Pool(6), np.random.default_rng(0)
-    pool.add([entry(i, float(i)) for i in range(6)])
-    counts = dict.fromkeys(pool.entries, 0)
-    for _ in range(3_000):
-        drawn = pool.draw(rng, 2)
-        assert len(set(drawn)) == 2
-        for e in drawn:
-            counts[e] += 1
-    assert all(count == pytest.approx(1_000, abs=120) for count in counts.values())
-    assert len(pool.draw(rng, 99)) == 6
-
-
 def test_staleness_is_the_mean_age() -> None:
     pool = Pool(5)
     pool.add([entry(0, 1.0, "a", 100), entry(1, 2.0, "b", 50), entry(2, 3.0, "gone", 10)])
@@ -76,38 +62,30 @@ def test_staleness_is_the_mean_age() -> None:
 
 
 class TestCandidatePool:
-    def test_proposals_wait_for_the_commit(self) -> None:
+    def test_a_turns_entries_come_in_together(self) -> None:
         pool = CandidatePool(5)
-        assert pool.propose("b", [entry(0, 1.0, "b")]) == 0.0
+        assert pool.overlap_after([entry(0, 1.0, "b")]) == 0.0
         assert pool.entries() == []
-        assert pool.commit() == 0.0
-        assert [e.scorer for e in pool.of("b")] == ["b"]
-        assert pool.of("a") == []
+        assert pool.commit({"b": [entry(0, 1.0, "b")], "a": []}) == 0.0
+        assert [e.scorer for e in pool.entries()] == ["b"]
+        assert pool.staleness({"b": 30}) == 30
 
-    def test_order_of_proposals_does_not_matter(self) -> None:
+    def test_order_of_arrival_does_not_matter_and_twice_is_once(self) -> None:
         a, b = CandidatePool(3), CandidatePool(3)
         mine, yours = [entry(0, 1.0, "x"), entry(1, 2.0, "x")], [entry(0, 5.0, "y"), entry(2, 0.0, "y")]
-        a.propose("x", mine), a.propose("y", yours), a.commit()
-        b.propose("y", yours), b.propose("x", mine), b.commit()
+        a.commit({"x": mine, "y": yours})
+        b.commit({"y": yours, "x": mine})
         assert a.entries() == b.entries()
-
-    def test_a_repeated_proposal_replaces_the_first(self) -> None:
-        pool = CandidatePool(3)
-        pool.propose("x", [entry(0, 9.0, "x")])
-        pool.propose("x", [entry(1, 1.0, "x")])
-        pool.commit()
-        assert [e.architecture for e in pool.entries()] == [ARCHITECTURES[1]]
+        assert b.commit({"y": yours, "x": mine}) == 1.0
+        assert a.entries() == b.entries()
 
     def test_comes_back_from_its_file(self, tmp_path: Path) -> None:
         file = tmp_path / "pool.pkl"
         pool = CandidatePool(3, file)
-        pool.propose("x", [entry(0, 1.0, "x", 640)])
-        pool.commit()
-        pool.propose(
-            "x", [entry(1, 2.0, "x", 640)]
-        )  # not committed: lost with the process, proposed again by its round
+        pool.commit({"x": [entry(0, 1.0, "x", 640)]})
         again = CandidatePool(3, file)
         assert again.rows() == [
             {"architecture": ARCHITECTURES[0].text, "score": 1.0, "protocol": "loss/batch", "scorer": "x",
              "version": 640}
         ]  # fmt: skip
+        assert [path.name for path in tmp_path.iterdir()] == ["pool.pkl"]

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from raynas.errors import ArchitectureError, UnknownNameError
 from raynas.spaces import SPACES, Space, space
@@ -35,6 +36,21 @@ def test_samples_are_members_and_round_trip(any_space: Space, rng: np.random.Gen
 def test_same_seed_same_samples(any_space: Space) -> None:
     a, b = (np.random.default_rng(3) for _ in range(2))
     assert [any_space.sample(a) for _ in range(20)] == [any_space.sample(b) for _ in range(20)]
+
+
+def test_draws_and_mutations_are_uniform(any_space: Space, rng: np.random.Generator) -> None:
+    names = [decision.name for decision in any_space.decisions]
+    small = any_space.subspace({d.name: d.options[:2] for d in any_space.decisions[:3]})
+    small = small.subspace({d.name: d.options[-1:] for d in any_space.decisions[3:]})
+    members = list(small.enumerate())
+    draws = [small.sample(rng) for _ in range(400 * len(members))]
+    counts = [draws.count(architecture) for architecture in members]
+    assert stats.chisquare(counts).pvalue > 1e-3, names
+    parent = members[-1]
+    children = [small.mutate(parent, rng) for _ in range(600)]
+    counts = [children.count(architecture) for architecture in small.neighbours(parent)]
+    assert sum(counts) == 600
+    assert stats.chisquare(counts).pvalue > 1e-3
 
 
 def test_mutation_changes_exactly_one_decision(any_space: Space, rng: np.random.Generator) -> None:

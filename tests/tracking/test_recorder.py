@@ -14,7 +14,7 @@ from rich.console import Console
 from raynas.tracking import Recorder
 from raynas.tracking.console import ConsoleTracker
 from raynas.tracking.jsonl import JsonlTracker, read_jsonl
-from raynas.tracking.wandb import choose_mode
+from raynas.tracking.wandb import WandbTracker, choose_mode
 
 
 class Memory:
@@ -56,6 +56,50 @@ def test_what_a_failed_trial_held_up_is_written_at_the_end() -> None:
     recorder.finish({"done": True})
     assert ordered.rows == [row("b", 1)]
     assert ordered.summary == {"done": True}
+
+
+def test_a_trial_that_failed_for_good_holds_nothing_up() -> None:
+    ordered = Memory()
+    recorder = Recorder([ordered], [])
+    recorder.expect(["a", "b"])
+    recorder.log(row("b", 1))
+    assert ordered.rows == []
+    recorder.give_up("a")
+    assert ordered.rows == [row("b", 1)]
+
+
+def test_of_a_round_that_was_run_twice_the_later_report_counts() -> None:
+    ordered = Memory()
+    recorder = Recorder([ordered], [])
+    recorder.expect(["a", "b"])
+    recorder.log({**row("a", 1), "loss": 1})
+    recorder.log({**row("a", 1), "loss": 2})
+    recorder.log(row("b", 1))
+    recorder.expect(["a"])
+    recorder.log(row("a", 2))
+    assert ordered.rows == [{**row("a", 1), "loss": 2}, row("b", 1), row("a", 2)]
+
+
+def test_wandb_never_ends_a_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import wandb
+
+    modes = []
+
+    def no_server(**keys: Any) -> Any:
+        modes.append(keys["mode"])
+        raise wandb.errors.CommError("timed out")
+
+    monkeypatch.setattr(wandb, "init", no_server)
+    tracker = WandbTracker(tmp_path, "group", {}, mode="online", project="p", entity=None)
+    tracker.log({"trial": "root", "round": 1, "kendall_tau": 0.5})
+    tracker.log({"trial": "root", "round": 2, "kendall_tau": 0.5})
+    tracker.finish({})
+    assert modes == ["online", "offline", "offline"]
+    told = capsys.readouterr().err
+    assert "going on offline" in told
+    assert told.count("the run goes on") == 1
 
 
 def test_jsonl_has_a_line_a_report_and_no_nan(tmp_path: Path) -> None:

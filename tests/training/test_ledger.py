@@ -17,7 +17,7 @@ def test_overhead_is_what_no_work_covers() -> None:
     summary = ledger.summary(until=110.0)
     assert summary["wall_seconds"] == 10
     assert summary["overhead_percent"] == pytest.approx(10.0)  # 108 to 109
-    assert summary["busy_percent"] == pytest.approx(100 * 6 / (2 * 6))
+    assert summary["busy_percent"] == pytest.approx(100 * 6 / (2 * 10))
     assert summary["process_seconds"] == {"score": 3, "startup": 4, "train": 3}
     assert (summary["images_trained"], summary["images_scored"]) == (960, 64)
 

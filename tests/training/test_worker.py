@@ -59,22 +59,21 @@ def test_report_is_measured_not_made_up() -> None:
     assert metrics["images_trained"] == 4 * 32 == report.images_trained
     assert metrics["images_scored"] == (12 + 6) * 64 == report.images_scored
     assert metrics["kendall_tau_inherited"] is None
-    pool.commit()
+    pool.commit({"root": report.entries})
     best = pool.entries()[0]
     assert best.architecture.text == metrics["best_candidate"]
     assert best.score == metrics["best_candidate_score"]
     assert best.version == 4 * 32
     assert len(pool.entries()) == 6
+    assert metrics["standing"] == pytest.approx(np.mean(sorted(e.score for e in report.entries)[-5:]))
 
 
 def test_pool_entries_are_scored_anew() -> None:
     job, pool = make_job(), CandidatePool(10)
     worker = SupernetWorker(job, DATA)
-    worker.run_round(pool)
-    pool.commit()
+    pool.commit({"root": worker.run_round(pool).entries})
     first = {entry.architecture: entry.version for entry in pool.entries()}
-    worker.run_round(pool)
-    pool.commit()
+    pool.commit({"root": worker.run_round(pool).entries})
     renewed = [e for e in pool.entries() if e.architecture in first and e.version > first[e.architecture]]
     assert len(renewed) == job.rescore
 
@@ -83,8 +82,7 @@ def test_broken_and_continued_is_unbroken(tmp_path: Path) -> None:
     pools = [CandidatePool(10) for _ in range(2)]
     whole, broken = (SupernetWorker(make_job(), DATA) for _ in range(2))
     for worker, pool in zip((whole, broken), pools, strict=True):
-        worker.run_round(pool)
-        pool.commit()
+        pool.commit({"root": worker.run_round(pool).entries})
     save_state(broken.state_dict(), tmp_path / "worker.pt")
     continued = SupernetWorker(make_job(), DATA)
     continued.load_state_dict(load_state(tmp_path / "worker.pt"))

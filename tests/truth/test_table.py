@@ -36,7 +36,10 @@ def test_queries_are_means_over_seeds_of_the_same_function() -> None:
         assert table.per_seed(text, "valid_accuracy").tolist() == table.columns["valid_accuracy"][row].tolist()
     twin = "|skip_connect~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|skip_connect~2|"
     same = "|none~0|+|nor_conv_3x3~0|none~1|+|none~0|none~1|skip_connect~2|"
-    assert small_table().knows(SPACE.parse(twin)) == small_table().knows(SPACE.parse(same))
+    assert SPACE.canonical(SPACE.parse(twin)) == SPACE.canonical(SPACE.parse(same))
+    canonical = SPACE.canonical(SPACE.parse(twin)).text
+    one = TruthTable("one", "nasbench201", (canonical,), {"test_accuracy": np.array([[90.0, 92.0]])}, {})
+    assert one.query(twin) == one.query(same) == 91.0
 
 
 def test_ranks_count_the_better() -> None:
@@ -73,6 +76,17 @@ def test_unreadable_files_are_explained(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     with pytest.raises(TruthError, match=r"other\.npz is not a truth table"):
         load_table(tmp_path / "other.npz")
+    table = small_table()
+    table.save(tmp_path / "cut.npz")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:200])
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    for name in ("cut.npz", "array.npy"):
+        with pytest.raises(TruthError, match="is not a truth table"):
+            load_table(tmp_path / name)
+    twice = TruthTable("x", "nasbench201", (*table.texts[:-1], table.texts[0]), table.columns, {})
+    twice.save(tmp_path / "twice.npz")
+    with pytest.raises(TruthError, match="more than once"):
+        load_table(tmp_path / "twice.npz")
     with pytest.raises(TruthError, match="no truth table at"):
         load_table(tmp_path / "nothing.npz")
     with pytest.raises(UnknownNameError, match="did you mean 'digits201'"):
