@@ -16,10 +16,10 @@ $(STAMP): requirements.lock pyproject.toml
 	  { echo "raynas needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --config-settings editable_mode=compat -e .
 	@touch $(STAMP)
 
-demo: install  ## the first search: about two minutes on two cores
+demo: install  ## the first search: two to three minutes on two cores
 	$(BIN)/raynas run experiments/quickstart.yaml
 
 test: install  ## all tests, the fast ones first

@@ -44,8 +44,6 @@ def row(run: raynas.Run) -> dict[str, Any]:
         "place": best["true_rank"] or best["place"],
         "images_trained": ledger["images_trained"],
         "images_scored": ledger["images_scored"],
-        "wall_seconds": ledger["wall_seconds"],
-        "overhead_percent": ledger["overhead_percent"],
         "survivors": run.summary["survivors"],
     }
 
@@ -74,8 +72,6 @@ def markdown(results: dict[str, Any]) -> str:
         "place": ("best found: place among 1,200 cells of known truth", 0),
         "images_trained": ("images trained", 0),
         "images_scored": ("images scored", 0),
-        "wall_seconds": ("seconds on two cores", 0),
-        "overhead_percent": ("overhead, % of the time", 1),
     }
     lines = [
         "| | " + " | ".join(f"`{name}` scheduler" for name in SCHEDULERS) + " |",

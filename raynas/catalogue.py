@@ -6,6 +6,9 @@ import fnmatch
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pydantic import BaseModel
+
+from raynas.config import Component, Config
 from raynas.data import DATA
 from raynas.errors import UnknownNameError, nearest
 from raynas.methods import SAMPLERS
@@ -38,6 +41,23 @@ def _configs() -> Rows:
     return rows
 
 
+def _keys(model: type[BaseModel] = Config, prefix: str = "") -> Rows:
+    """Return every key of a configuration with its default and meaning; components' own options stand with them."""
+    rows: list[tuple[str, str]] = []
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and inner is not Component:
+            rows += _keys(inner, f"{prefix}{name}.")
+            continue
+        default = "required" if field.is_required() else f"default {_short(field.get_default())}"
+        rows.append((prefix + name, f"{default}; {field.description}" if field.description else default))
+    return rows
+
+
+def _short(value: object) -> str:
+    return value.name if isinstance(value, Component) else "null" if value is None else str(value)
+
+
 _KINDS: dict[str, Callable[[], Rows]] = {
     "spaces": lambda: _registered(SPACES),  # type: ignore[arg-type]
     "methods": lambda: _registered(SAMPLERS, "sampler: "),  # type: ignore[arg-type]
@@ -46,6 +66,7 @@ _KINDS: dict[str, Callable[[], Rows]] = {
     "data": lambda: _registered(DATA),  # type: ignore[arg-type]
     "truth": _truths,
     "configs": _configs,
+    "keys": _keys,
 }
 
 
@@ -53,7 +74,7 @@ def catalogue(what: str | None = None, pattern: str = "*") -> dict[str, Rows]:
     """Return (name, one line) rows by kind.
 
     Args:
-        what: One kind; all kinds if None.
+        what: One kind; all kinds but the configuration's keys if None.
         pattern: A shell pattern that names must match.
 
     Raises:
@@ -61,5 +82,5 @@ def catalogue(what: str | None = None, pattern: str = "*") -> dict[str, Rows]:
     """
     if what is not None and what not in _KINDS:
         raise UnknownNameError(f"nothing listed under '{what}'{nearest(what, _KINDS)} (allowed: {', '.join(_KINDS)})")
-    kinds = [what] if what is not None else list(_KINDS)
+    kinds = [what] if what is not None else [kind for kind in _KINDS if kind != "keys"]
     return {kind: [row for row in _KINDS[kind]() if fnmatch.fnmatch(row[0], pattern)] for kind in kinds}

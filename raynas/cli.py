@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+import raynas
 from raynas.errors import RaynasError
 
 app = typer.Typer(
@@ -24,6 +25,21 @@ app.add_typer(truth_app, name="truth")
 
 console = Console()
 errors = Console(stderr=True)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"raynas {raynas.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Weight-sharing neural architecture search on Ray that says how far its own ranking can be trusted."""
 
 
 @app.command()
@@ -60,7 +76,9 @@ def report(
 def list_names(
     what: Annotated[
         str | None,
-        typer.Argument(help="spaces, methods, searchers, schedulers, data, truth or configs; all without it."),
+        typer.Argument(
+            help="spaces, methods, searchers, schedulers, data, truth, configs or keys; all but keys without it."
+        ),
     ] = None,
     pattern: Annotated[str, typer.Argument(help="A shell pattern for the names.")] = "*",
 ) -> None:

@@ -114,7 +114,9 @@ class TrainSettings(OptimizerSettings):
 class ScoreSettings(ScoreProtocol):
     """How architectures are scored, and on how many the ranking is measured."""
 
-    architectures: Annotated[int, Field(ge=2, description="of known truth, on which each ranking is measured")] = 250
+    architectures: Annotated[
+        int, Field(ge=2, description="at most so many of known truth, on which each ranking is measured")
+    ] = 250
 
     @property
     def protocol(self) -> ScoreProtocol:

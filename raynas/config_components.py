@@ -94,7 +94,7 @@ def check_components(plain: dict[str, Any]) -> Findings:
         findings.component("network", NETWORKS, {**network, "name": space_name} if isinstance(network, dict) else None)
     findings.component("data", DATA, plain.get("data"))
     findings.component("method.sampler", SAMPLERS, method.get("sampler", {}), default=DEFAULT_SAMPLER)
-    findings.component("scheduler", SCHEDULERS, plain.get("scheduler", {}), default=DEFAULT_SCHEDULER)
+    scheduler = findings.component("scheduler", SCHEDULERS, plain.get("scheduler", {}), default=DEFAULT_SCHEDULER)
     findings.component("search", SEARCHERS, plain.get("search", {}), default=DEFAULT_SEARCHER, other_keys=SEARCH_KEYS)
 
     partition = method.get("partition")
@@ -103,7 +103,7 @@ def check_components(plain: dict[str, Any]) -> Findings:
     if space_name is not None and "space" in findings.options:
         chosen = space(space_name, **findings.options["space"])
         if isinstance(decisions, list) and decisions and all(isinstance(d, str) for d in decisions):
-            _check_partition(findings, plain, chosen, decisions)
+            _check_partition(findings, plain, chosen, decisions, str(scheduler))
     _check_truth(findings, plain, chosen)
     _check_recipe(findings, plain, space_name)
     _check_batch_norm(findings, plain)
@@ -111,7 +111,9 @@ def check_components(plain: dict[str, Any]) -> Findings:
     return findings
 
 
-def _check_partition(findings: Findings, plain: dict[str, Any], chosen: Space, decisions: list[str]) -> None:
+def _check_partition(
+    findings: Findings, plain: dict[str, Any], chosen: Space, decisions: list[str], scheduler: str
+) -> None:
     parts = findings.attempt("method.partition.decisions", lambda: chosen.partition(decisions))
     train = plain.get("train", {})
     rounds = train.get("partition_rounds", DEFAULT_PARTITION_ROUNDS) if isinstance(train, dict) else None
@@ -119,6 +121,9 @@ def _check_partition(findings: Findings, plain: dict[str, Any], chosen: Space, d
         findings.problems.append(
             f"'train.partition_rounds': {rounds} rounds are too few for {len(parts)} partitions (at least {len(parts)})"
         )
+    elif parts is not None and isinstance(rounds, int) and "scheduler" in findings.options:
+        labels, options = tuple(part.label for part in parts), findings.options["scheduler"]
+        findings.attempt("scheduler", lambda: SCHEDULERS.make(scheduler, labels, rounds, **options))
 
 
 def _check_truth(findings: Findings, plain: dict[str, Any], chosen: Space | None) -> None:

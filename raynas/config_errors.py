@@ -31,6 +31,9 @@ def explain(
             allowed = [*_keys_at(model, path[:-1]), *other_keys]
             listed = f"allowed: {', '.join(allowed)}" if allowed else "it has no options"
             sentences.append(f"unknown key '{key}'{nearest(path[-1], allowed)} ({listed})")
+        elif detail["type"] in ("model_type", "model_attributes_type"):
+            allowed = [*_keys_at(model, path), *other_keys]
+            sentences.append(f"'{key}' must be a section with keys ({', '.join(allowed)}), got {detail['input']!r}")
         elif detail["type"] == "missing":
             sentences.append(f"'{key}' is missing")
         else:

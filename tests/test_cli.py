@@ -63,6 +63,16 @@ def test_ls_one_kind_by_pattern() -> None:
     assert "random" not in done.stdout
 
 
+def test_ls_keys_lists_every_key_with_its_default() -> None:
+    done = raynas("ls", "keys", "train.*")
+    assert "train.partition_rounds" in done.stdout
+    assert "default 20; rounds of all partitions together" in done.stdout
+
+
+def test_version() -> None:
+    assert raynas("--version").stdout == "raynas 0.1.0\n"
+
+
 def test_ls_of_nothing_names_the_nearest() -> None:
     done = raynas("ls", "space")
     assert done.returncode == 2

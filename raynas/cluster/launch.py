@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,8 +18,7 @@ from raynas.cluster.session import cluster_cpus, ray_session
 from raynas.cluster.standalone_tasks import train_all
 from raynas.cluster.supernet_actor import start_supernet
 from raynas.config import Config, load_config
-from raynas.errors import RunError
-from raynas.report.folder import RunFolder, create_folder
+from raynas.report.folder import RunFolder, create_folder, refuse_existing
 from raynas.report.run import Run, load
 from raynas.report.tables import RunTables, Verified
 from raynas.report.text import print_header, print_summary
@@ -62,10 +62,16 @@ def run(
     else:
         name = "run"
     plan = make_plan(config)
-    folder = create_folder(config, name)
-    launch = Launch(plan, folder, console or Console(quiet=True), began)
-    launch.go()
-    return load(folder.path)
+    refuse_existing(config)
+    console = console or Console(quiet=True)
+    with contextlib.ExitStack() as stack:
+        with console.status("starting Ray"):
+            stack.enter_context(ray_session(config.ray))
+        folder = create_folder(config, name)
+        Launch(plan, folder, console, began).go()
+    done = load(folder.path)
+    print_summary(console, done)
+    return done
 
 
 class Launch:
@@ -90,22 +96,19 @@ class Launch:
         """Do all phases in order; whatever ends the run early, the trackers keep what they were told."""
         print_header(self.console, self._header())
         try:
-            with ray_session(self.config.ray):
-                self._phases()
-        except BaseException:
+            self._phases()
+        except BaseException as error:
             self.recorder.finish({})
+            what = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            self.console.print(
+                f"{what}; what was done so far is in {self.folder.path}", highlight=False, soft_wrap=True
+            )
             raise
-        print_summary(self.console, load(self.folder.path))
 
     def _phases(self) -> None:
         import ray
 
         self.ledger.slots = cluster_cpus() // self.config.ray.cpus_per_trial
-        if not self.ledger.slots:
-            raise RunError(
-                f"no trial fits: ray.cpus_per_trial is {self.config.ray.cpus_per_trial}, the cluster has "
-                f"{cluster_cpus()} CPUs"
-            )
         self.data = ray.put(self.plan.data)
         self.pool = start_pool(self.config.search.pool.capacity, (self.folder.checkpoints / "pool.pkl").absolute())
         self.ledger.add([Span("startup", self.ledger.began, time.time())])

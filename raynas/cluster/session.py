@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from raynas.config import RaySettings
+from raynas.errors import RunError
 
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -23,12 +24,17 @@ _QUIET = {
 
 @contextmanager
 def ray_session(settings: RaySettings) -> Iterator[None]:
-    """Connect to Ray for the duration of a block, or use the connection there is; what was started here is stopped."""
+    """Connect to Ray for the duration of a block, or use the connection there is; what was started here is stopped.
+
+    Raises:
+        RunError: There is no Ray at the address, or it is too small for a single trial.
+    """
     for key, value in _QUIET.items():
         os.environ.setdefault(key, value)
     import ray
 
     if ray.is_initialized():
+        _check_fit(settings)
         yield
         return
     if settings.address == "local":
@@ -42,11 +48,22 @@ def ray_session(settings: RaySettings) -> Iterator[None]:
             namespace="raynas",
         )
     else:
-        ray.init(address=settings.address, log_to_driver=False, logging_level=logging.ERROR, namespace="raynas")
+        try:
+            ray.init(address=settings.address, log_to_driver=False, logging_level=logging.ERROR, namespace="raynas")
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise RunError(f"cannot connect to a Ray at ray.address={settings.address}: {error}") from error
     try:
+        _check_fit(settings)
         yield
     finally:
         ray.shutdown()
+
+
+def _check_fit(settings: RaySettings) -> None:
+    if settings.cpus_per_trial > cluster_cpus():
+        raise RunError(
+            f"no trial fits: ray.cpus_per_trial is {settings.cpus_per_trial}, this Ray has {cluster_cpus()} CPUs"
+        )
 
 
 def cluster_cpus() -> int:

@@ -9,13 +9,13 @@ import torch
 
 from raynas.networks import nasbench201 as nasbench201
 from raynas.networks.supernet import NETWORKS, Choice, Supernet
-from raynas.spaces import Space
+from raynas.spaces import SPACES, Space
 
 __all__ = ["NETWORKS", "Choice", "Supernet", "supernet"]
 
 
 def supernet(
-    space: Space,
+    space: Space | str,
     *,
     input_shape: tuple[int, int, int] = (3, 32, 32),
     classes: int = 10,
@@ -25,12 +25,13 @@ def supernet(
     """Build the weight-shared network of a (sub)space.
 
     Args:
-        space: The architectures it shall run; a subspace gets candidates for its own options only.
+        space: The architectures it shall run, or a space's name; a subspace gets candidates for its own options only.
         input_shape: (C, H, W) of the images.
         classes: The number of classes.
         seed: Seed of the initial weights; torch's global generator is left alone.
         options: Keyword arguments of the space's network (channels, cells, ...).
     """
+    architectures = SPACES.make(space) if isinstance(space, str) else space
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return NETWORKS.make(space.name, space, input_shape, classes, **options)
+        return NETWORKS.make(architectures.name, architectures, input_shape, classes, **options)

@@ -34,12 +34,15 @@ class NoiseCeiling:
 
 
 def noise_ceiling(per_seed: NDArray[np.floating]) -> NoiseCeiling:
-    """Return the ceiling of (n, S) values, S seeds each; NaN with fewer than two seeds.
+    """Return the ceiling of (n, S) values, S seeds each.
 
-    Spearman-Brown: the mean of S repeats has reliability S r / (1 + (S - 1) r), r being that of one.
+    Spearman-Brown: the mean of S repeats has reliability S r / (1 + (S - 1) r), r being that of one. Where seeds agree
+    no better than chance (r <= 0) there is nothing to step up, and the mean's ceiling is r itself. NaN with fewer than
+    two seeds or architectures.
     """
     values = np.asarray(per_seed, np.float64)
     seeds = values.shape[1]
     pairs = [kendall_tau(values[:, i], values[:, j]) for i, j in itertools.combinations(range(seeds), 2)]
     single = float(np.mean(pairs)) if pairs else float("nan")
-    return NoiseCeiling(single, seeds * single / (1 + (seeds - 1) * single), seeds)
+    mean = seeds * single / (1 + (seeds - 1) * single) if single > 0 else single
+    return NoiseCeiling(single, mean, seeds)

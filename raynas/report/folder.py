@@ -99,6 +99,12 @@ def file_name(label: str) -> str:
     return "".join(c if c.isalnum() or c in "=-_." else ("" if c == "<" else "_") for c in label)
 
 
+def refuse_existing(config: Config) -> None:
+    """Refuse a configuration whose ``out`` exists; raises RunError."""
+    if config.out is not None and Path(config.out).exists():
+        raise RunError(f"{config.out} exists and is not overwritten; give another out=, or move it away")
+
+
 def create_folder(config: Config, name: str) -> RunFolder:
     """Make the run's folder and write its configuration and environment.
 
@@ -110,9 +116,8 @@ def create_folder(config: Config, name: str) -> RunFolder:
         RunError: ``out`` exists.
     """
     if config.out is not None:
+        refuse_existing(config)
         path = Path(config.out)
-        if path.exists():
-            raise RunError(f"{path} exists and is not overwritten; give another out=, or move it away")
         path.mkdir(parents=True)
     else:
         path = _numbered(Path("runs"), name)

@@ -5,52 +5,73 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from raynas.report.run import Run
+
+_WIDE_ONLY = ("rounds", "spearman", "P@top5%")
 
 
 def print_header(console: Console, lines: Sequence[tuple[str, str]]) -> None:
     """Print what is about to happen: a key and a text a line."""
     for key, text in lines:
-        console.print(f"[dim]{key:<10}[/]{text}", highlight=False)
+        console.print(f"[dim]{key:<10}[/]{text}", highlight=False, soft_wrap=True)
     console.print()
 
 
 def print_summary(console: Console, run: Run) -> None:
-    """Print what came out: the best architecture, the tau table, what was spent, where everything is."""
+    """Print what came out: the tau table, the best architectures, what was spent, where everything is."""
     summary, ledger = run.summary, run.ledger
+
+    def line(head: str, text: str) -> None:
+        console.print(f"[bold]{head:<10}[/]{text}", highlight=False, soft_wrap=True)
+
     console.print()
-    console.print(_ranking_table(summary))
+    console.print(_ranking_table(summary, wide=console.width >= 112))
     if summary["verified"]:
-        console.print(_verified_table(summary))
+        console.print(
+            "the best found, trained stand-alone (* the best of them by validation accuracy):", highlight=False
+        )
+        for row in summary["verified"]:
+            mark = "*" if row["architecture"] == run.best else " "
+            console.print(f" {mark} {_verified_line(row, summary)}", highlight=False, soft_wrap=True)
     best = summary["best"]
     if best is not None:
-        console.print(f"[bold]best[/]      {best['architecture']}", highlight=False, soft_wrap=True)
-        console.print(f"          {_best_line(best, summary)}", highlight=False)
-    seconds = ledger["process_seconds"]
-    spent = ", ".join(f"{phase} {seconds[phase]:.0f}s" for phase in seconds)
-    console.print(
-        f"[bold]budget[/]    {ledger['images_trained']:,} images trained, {ledger['images_scored']:,} scored, "
-        f"{ledger['images_standalone']:,} stand-alone; {ledger['wall_seconds']:.0f}s wall ({spent})",
-        highlight=False,
+        console.print()
+        line("best", best["architecture"])
+        line("", _best_line(best, summary))
+    seconds = ", ".join(f"{phase} {value:.0f}" for phase, value in ledger["process_seconds"].items())
+    line(
+        "budget",
+        f"{ledger['images_trained']:,} images trained, {ledger['images_scored']:,} scored, "
+        f"{ledger['images_standalone']:,} stand-alone",
     )
-    console.print(
-        f"          overhead {ledger['overhead_percent']:.1f}% of the time outside training, scoring and start-up; "
-        f"{ledger['busy_percent']:.0f}% of {ledger['slots']} slots busy",
-        highlight=False,
+    line("time", f"{ledger['wall_seconds']:.0f} s; in process seconds over {ledger['slots']} slots: {seconds}")
+    line(
+        "overhead",
+        f"{ledger['overhead_percent']:.1f} % of the time nothing trained, scored or started; "
+        f"slots {ledger['busy_percent']:.0f} % busy",
     )
-    console.print(f"[bold]run[/]       {run.path}  (page: {run.folder.report})", highlight=False, soft_wrap=True)
+    line("run", f"{run.path}  (page: {run.folder.report})")
 
 
 def _best_line(best: dict[str, Any], summary: dict[str, Any]) -> str:
     parts = [f"supernet score {best['score']:.3f}"]
     if "test_accuracy" in best:
-        spread = f" ± {best['test_accuracy_std']:.2f}" if best["seeds"] > 1 else ""
-        parts.append(f"stand-alone test accuracy {best['test_accuracy']:.2f}{spread} % ({best['seeds']} seeds)")
+        seeds = f"± {best['test_accuracy_std']:.2f} % ({best['seeds']} seeds)" if best["seeds"] > 1 else "% (one seed)"
+        parts.append(f"stand-alone test accuracy {best['test_accuracy']:.2f} {seeds}")
     parts.append(_rank_text(best, summary))
     return ", ".join(parts)
+
+
+def _verified_line(row: dict[str, Any], summary: dict[str, Any]) -> str:
+    return (
+        f"score {row['score']:.3f}  valid {row['valid_accuracy']:.2f} %  test {row['test_accuracy']:.2f} %  "
+        f"{row['architecture']}  {_rank_text(row, summary)}"
+    )
 
 
 def _rank_text(row: dict[str, Any], summary: dict[str, Any]) -> str:
@@ -58,57 +79,38 @@ def _rank_text(row: dict[str, Any], summary: dict[str, Any]) -> str:
     if row["true_rank"] is not None:
         return f"true rank {row['true_rank']} of {total:,}"
     if "place" in row:
-        return f"not in {summary['truth']['name']}; would be {row['place']} of {total + 1:,}"
+        return f"not in {summary['truth']['name']}, would be {row['place']} of {total + 1:,}"
     return f"not in {summary['truth']['name']}"
 
 
-def _ranking_table(summary: dict[str, Any]) -> Table:
+def _ranking_table(summary: dict[str, Any], *, wide: bool) -> Table:
+    """Return the table of taus; a narrow console gets the columns that matter most."""
     truth = summary["truth"]
     table = Table(
-        title=f"ranking against {truth['name']} {truth['metric']} "
-        f"(noise ceiling {truth['ceiling']:.2f}, single seeds {truth['ceiling_single_seed']:.2f})",
+        title=f"ranking against {truth['name']} {truth['metric']} (noise ceiling {truth['ceiling']:.2f})",
         title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1 if wide else 0),
     )
-    for name in (
-        "trial",
-        "rounds",
-        "n",
-        "inherited",
-        "kendall_tau",
-        "95 % interval",
-        "ceiling",
-        "spearman",
-        "P@top5%",
-        "",
-    ):
-        table.add_column(name, justify="left" if name in ("trial", "") else "right")
+    rows = []
     for label, row in summary["ranking"].items():
-        fate = "" if label == "root" else ("survived" if label in summary["survivors"] else "rejected")
-        table.add_row(
-            label,
-            str(row["round"]),
-            str(row["n_architectures"]),
-            "" if row["kendall_tau_inherited"] is None else f"{row['kendall_tau_inherited']:.3f}",
-            f"{row['kendall_tau']:.3f}",
-            f"{row['kendall_tau_ci_low']:.2f} - {row['kendall_tau_ci_high']:.2f}",
-            f"{row['kendall_tau_ceiling']:.2f}",
-            f"{row['spearman']:.3f}",
-            f"{row['p_at_top5']:.2f}",
-            fate,
-        )
-    return table
-
-
-def _verified_table(summary: dict[str, Any]) -> Table:
-    table = Table(title="the best found, trained stand-alone", title_justify="left")
-    for name in ("architecture", "score", "valid %", "test %", "truth"):
-        table.add_column(name, justify="left" if name in ("architecture", "truth") else "right")
-    for row in summary["verified"]:
-        table.add_row(
-            row["architecture"],
-            f"{row['score']:.3f}",
-            f"{row['valid_accuracy']:.2f}",
-            f"{row['test_accuracy']:.2f}",
-            _rank_text(row, summary),
-        )
+        inherited = row["kendall_tau_inherited"]
+        cells = {
+            "trial": label,
+            "rounds": str(row["round"]),
+            "n": str(row["n_architectures"]),
+            "inherited": "" if inherited is None else f"{inherited:.3f}",
+            "tau": f"{row['kendall_tau']:.3f}",
+            "95 % interval": f"[{row['kendall_tau_ci_low']:.2f}, {row['kendall_tau_ci_high']:.2f}]",
+            "ceiling": f"{row['kendall_tau_ceiling']:.2f}",
+            "spearman": f"{row['spearman']:.3f}",
+            "P@top5%": f"{row['p_at_top5']:.2f}",
+            "": "" if label == "root" else ("survived" if label in summary["survivors"] else "rejected"),
+        }
+        rows.append({name: cell for name, cell in cells.items() if wide or name not in _WIDE_ONLY})
+    for name in rows[0]:
+        table.add_column(name, justify="left" if name in ("trial", "") else "right", no_wrap=True)
+    for cells in rows:
+        table.add_row(*(escape(cell) for cell in cells.values()))
     return table

@@ -15,6 +15,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from raynas.errors import ConfigError
 from raynas.registry import Registry
 
 
@@ -99,6 +100,9 @@ class GreedyRule(PartitionRule):
         every: Turns between rejections.
         keep: The share of the living partitions that survives a rejection (rounded up).
         survivors: Never fewer than this.
+
+    Raises:
+        ConfigError: With these numbers it could never reject a partition.
     """
 
     def __init__(
@@ -112,6 +116,16 @@ class GreedyRule(PartitionRule):
     ) -> None:
         super().__init__(partitions, budget)
         self.every, self.keep, self.survivors = every, keep, survivors
+        problems = []
+        if survivors > len(partitions):
+            problems.append(f"survivors is {survivors}, but there are only {len(partitions)} partitions")
+        if every * len(partitions) > budget:
+            problems.append(
+                f"nothing would ever be rejected: every is {every}, but {budget} rounds are over after "
+                f"{budget // len(partitions)} turns of {len(partitions)} partitions (scheduler=uniform is for that)"
+            )
+        if problems:
+            raise ConfigError(problems, "the scheduler")
 
     def select(self, standings: Mapping[str, float]) -> tuple[str, ...]:
         """Keep the best of the standings; a partition whose value is not a number is the weakest."""

@@ -32,6 +32,7 @@ class ConsoleTracker:
             f"{row['kendall_tau_ci_high']:.2f}] n={row['n_architectures']} | P@top5% {row['p_at_top5']:.2f} | "
             f"pool overlap {row['pool_overlap']:.2f} | {seconds:.1f}s",
             highlight=False,
+            soft_wrap=True,
         )
 
     def finish(self, summary: Mapping[str, Any]) -> None:

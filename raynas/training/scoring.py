@@ -24,7 +24,7 @@ class ScoreProtocol(BaseModel):
     metric: Annotated[
         Literal["loss", "accuracy"], Field(description="minus the mean loss ranks better than accuracy")
     ] = "loss"
-    images: Annotated[int | None, Field(ge=2, description="validation images used; null for all")] = None
+    images: Annotated[int | None, Field(ge=2, description="at most so many validation images; null for all")] = None
     batch_size: Annotated[int, Field(ge=2, description="at most so many images at once")] = 256
     batch_norm: Annotated[BatchNormPolicy, Field(description="statistics used while scoring")] = "batch"
     recalibrate_images: Annotated[int, Field(ge=2, description="training images, with batch_norm=recalibrate")] = 512

@@ -124,6 +124,8 @@ def test_noise_ceiling_is_the_mean_over_pairs_stepped_up() -> None:
     assert ceiling.single == pytest.approx(np.mean(taus))
     assert ceiling.mean == pytest.approx(3 * np.mean(taus) / (1 + 2 * np.mean(taus)))
     assert math.isnan(noise_ceiling(values[:, :1]).mean)
+    opposed = np.array([[1.0, 2.0, 2.0], [2.0, 1.0, 1.0]])  # seeds that contradict each other: nothing to step up
+    assert noise_ceiling(opposed).mean == noise_ceiling(opposed).single == pytest.approx(-1 / 3)
 
 
 class TestRank:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from raynas.errors import ConfigError
 from raynas.search import SCHEDULERS, PartitionRule
 
 PARTITIONS = ("a", "b", "c", "d", "e")
@@ -33,7 +34,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.mark.parametrize("budget", [5, 7, 20, 33])
 def test_budget_is_kept_and_the_schedule_length_is_right(name: str, budget: int) -> None:
-    rule = SCHEDULERS.make(name, PARTITIONS, budget)
+    rule = SCHEDULERS.make(name, PARTITIONS, budget, **({"every": 1} if name == "greedy" else {}))
     longest = rule.longest()
     rounds, turns = play(rule)
     assert sum(rounds.values()) == rule.spent <= budget
@@ -54,6 +55,20 @@ def test_greedy_rejects_the_weak() -> None:
     assert turns == [PARTITIONS, PARTITIONS, ("b", "c", "d"), ("b", "c", "d"), ("b", "d"), ("b", "d")]
     assert rule.alive == ("b", "d")
     assert rounds == {"a": 2, "b": 6, "c": 4, "d": 6, "e": 2}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"), [({"survivors": 9}, "only 5 partitions"), ({"every": 5}, "nothing would ever be rejected")]
+)
+def test_greedy_that_could_never_reject_is_refused(options: dict[str, int], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        SCHEDULERS.make("greedy", PARTITIONS, 20, **options)
+
+
+def test_a_dropped_partition_is_gone() -> None:
+    rule = SCHEDULERS.make("greedy", PARTITIONS, 40, every=2)
+    rule.drop("c")
+    assert rule.next(dict.fromkeys(PARTITIONS, 0.0)).train == ("a", "b", "d", "e")
 
 
 def test_greedy_breaks_ties_by_order_and_drops_what_diverged() -> None:

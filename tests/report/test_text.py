@@ -1,0 +1,63 @@
+"""What a finished run prints: every number at any width."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from raynas.report.text import print_summary
+
+ROW = {
+    "round": 4, "n_architectures": 200, "kendall_tau_inherited": 0.41, "kendall_tau": 0.523, "kendall_tau_ci_low": -0.1,
+    "kendall_tau_ci_high": 0.6, "kendall_tau_ceiling": 0.78, "spearman": 0.7, "p_at_top5": 0.35,
+}  # fmt: skip
+ARCHITECTURE = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+BEST = {
+    "architecture": ARCHITECTURE, "score": -0.081, "true_rank": None, "place": 5, "valid_accuracy": 97.25,
+    "test_accuracy": 97.95, "test_accuracy_std": 0.29, "seeds": 4,
+}  # fmt: skip
+
+
+def printed(width: int, **changes: Any) -> str:
+    best = {**BEST, **changes}
+    summary = {
+        "ranking": {"root": {**ROW, "kendall_tau_inherited": None}, "3<-0=skip_connect": ROW, "3<-0=none": ROW},
+        "survivors": ["3<-0=none"], "verified": [best], "best": best,
+        "truth": {"name": "digits201", "metric": "test_accuracy", "ceiling": 0.858, "architectures": 1200},
+    }  # fmt: skip
+    ledger = {
+        "images_trained": 1_000, "images_scored": 2_000, "images_standalone": 3_000, "wall_seconds": 12.0,
+        "process_seconds": {"train": 3.0}, "overhead_percent": 2.5, "busy_percent": 70.0, "slots": 2,
+    }  # fmt: skip
+    run: Any = SimpleNamespace(
+        summary=summary,
+        ledger=ledger,
+        best=ARCHITECTURE,
+        path="runs/x",
+        folder=SimpleNamespace(report="runs/x/report.html"),
+    )
+    console = Console(width=width)
+    with console.capture() as captured:
+        print_summary(console, run)
+    return captured.get()
+
+
+@pytest.mark.parametrize("width", [80, 150])
+def test_nothing_is_cut_off(width: int) -> None:
+    text = printed(width)
+    for words in ("3<-0=skip_connect", "0.523", "[-0.10, 0.60]", "0.410", "rejected", "survived", ARCHITECTURE):
+        assert words in text
+    assert "…" not in text
+    assert " * score -0.081" in text
+    assert "would be 5 of 1,201" in text
+    assert "97.95 ± 0.29 % (4 seeds)" in text
+    assert "overhead  2.5 %" in text
+
+
+def test_known_architectures_and_single_seeds() -> None:
+    text = printed(150, true_rank=7, seeds=1)
+    assert "true rank 7 of 1,200" in text
+    assert "97.95 % (one seed)" in text
