@@ -22,7 +22,7 @@ def test_no_ray_at_the_address_leaves_nothing_behind(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", nobody_there)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RunError, match="cannot connect to a Ray at ray.address=1.2.3.4:6379: nobody"):
+    with pytest.raises(RunError, match=r"cannot connect to a Ray at ray\.address=1\.2\.3\.4:6379: nobody"):
         raynas.run({**TINY, "ray": {"address": "1.2.3.4:6379"}})
     assert list(tmp_path.iterdir()) == []
 
