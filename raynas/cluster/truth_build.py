@@ -172,7 +172,6 @@ def _assemble(
             architecture,
             input_shape=images.input_shape,
             classes=images.classes,
-            affine=True,
             **plan.recipe.network,
         )
         for architecture in wanted

@@ -9,7 +9,6 @@ from torch import nn
 
 import raynas
 from raynas.networks.batchnorm import batch_norms, scoring_statistics
-from raynas.networks.cost import cost
 from raynas.networks.inherit import inherit
 from raynas.networks.nasbench201 import Cell
 from raynas.spaces.nasbench201 import EDGES, live_edges
@@ -43,7 +42,7 @@ def test_cell_is_the_sum_over_edges() -> None:
 
 def test_parameters_equal_the_benchmark(nasbench201_table: dict[str, np.ndarray]) -> None:
     for row in (0, 1, 77, 6111, 15_624):
-        found = cost(SPACE, SPACE.parse(str(nasbench201_table["arch"][row])), affine=True)
+        found = raynas.cost(SPACE, SPACE.parse(str(nasbench201_table["arch"][row])))
         assert round(found.params_m * 1e6) == nasbench201_table["params_cifar10"][row]
 
 
@@ -53,7 +52,7 @@ def test_multiply_adds_equal_the_benchmark_where_all_edges_live(nasbench201_tabl
         architecture = SPACE.parse(str(nasbench201_table["arch"][row]))
         edges = zip(live_edges(architecture.options), architecture.options, strict=True)
         if all(live or option == "none" for live, option in edges):
-            found = cost(SPACE, architecture, affine=True)
+            found = raynas.cost(SPACE, architecture)
             assert found.flops_m == pytest.approx(nasbench201_table["macs_conv_cifar10_M"][row], rel=1e-9)
             checked += 1
     assert checked >= 5

@@ -43,7 +43,7 @@ def test_architectures_really_differ() -> None:
 def test_costs_are_those_of_the_network() -> None:
     recipe = StandaloneRecipe.model_validate(TABLE.source["recipe"])
     for row in (0, 400, 1_000):
-        found = cost(SPACE, TABLE.architectures[row], input_shape=(1, 8, 8), classes=10, affine=True, **recipe.network)
+        found = cost(SPACE, TABLE.architectures[row], input_shape=(1, 8, 8), classes=10, **recipe.network)
         assert TABLE.columns["params_m"][row] == pytest.approx(found.params_m)
         assert TABLE.columns["flops_m"][row] == pytest.approx(found.flops_m)
 
