@@ -1,7 +1,8 @@
 """Parameters and multiply-adds of an architecture trained alone.
 
-Convention: batch norm is affine, as it is in stand-alone networks; parameters of every chosen operation, dead edges included, plus everything fixed; multiply-adds of
-convolutions and linear layers that run for one image, from torch's own FLOP counter (which counts two a multiply-add).
+Convention: batch norm is affine, as it is in stand-alone networks; parameters of every chosen operation, dead edges
+included, plus everything fixed; multiply-adds of convolutions and linear layers that run for one image, from torch's own
+FLOP counter (which counts two a multiply-add).
 """
 
 from __future__ import annotations
@@ -29,14 +30,11 @@ def cost(space: Space, architecture: Architecture, **options: object) -> Cost:
     Args:
         space: The architecture's space.
         architecture: The architecture.
-        options: As for `raynas.supernet`: input shape, classes and the network's options (channels, cells, ...), since a
-            cost depends on them. The defaults are those of the benchmark the space is from.
+        options: As for `raynas.supernet`: input shape, classes and the network's options (channels, cells, ...), since
+            a cost depends on them. The defaults are those of the benchmark the space is from.
     """
-    alone = space.root.subspace(
-        {decision.name: (option,) for decision, option in zip(space.decisions, architecture.options, strict=True)}
-    )
     with torch.device("meta"):
-        network = supernet(alone, **{"affine": True, **options})  # type: ignore[arg-type]
+        network = supernet(space.only(architecture), **{"affine": True, **options})  # type: ignore[arg-type]
         image = torch.empty(1, *network.input_shape)
         with FlopCounterMode(display=False) as counter:
             network.eval()(image, architecture)

@@ -198,6 +198,12 @@ class Space(ABC):
             )
         )
 
+    def only(self, architecture: Architecture) -> Self:
+        """Return the subspace of one architecture: a stand-alone network is the supernet of it."""
+        return self._with(
+            tuple(Decision(d.name, (option,)) for d, option in zip(self.decisions, architecture.options, strict=True))
+        )
+
     def partition(self, decisions: Sequence[str]) -> list[Self]:
         """Return disjoint subspaces that cover the space: one for each combination of options of these decisions."""
         if len(set(decisions)) != len(decisions):

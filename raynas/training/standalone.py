@@ -46,9 +46,7 @@ def train_standalone(
 
     Initial weights and batches are drawn anew for every (architecture, seed).
     """
-    alone = space.root.subspace(
-        {decision.name: (option,) for decision, option in zip(space.decisions, architecture.options, strict=True)}
-    )
+    alone = space.only(architecture)
     network = supernet(
         alone,
         input_shape=data.input_shape,

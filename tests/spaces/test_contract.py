@@ -111,6 +111,13 @@ def test_subspace_of_a_subspace_and_its_root(any_space: Space) -> None:
     assert first.name in part.label
 
 
+def test_subspace_of_one_architecture(any_space: Space, rng: np.random.Generator) -> None:
+    architecture = any_space.sample(rng)
+    alone = any_space.partition([any_space.decisions[0].name])[0].only(architecture)
+    assert list(alone.enumerate()) == [architecture]
+    assert alone.sample(rng) == architecture
+
+
 def test_bad_names_are_explained(any_space: Space) -> None:
     decision = any_space.decisions[0]
     with pytest.raises(UnknownNameError, match="has no decision 'nowhere'"):
