@@ -1,8 +1,8 @@
 """Parameters and multiply-adds of an architecture trained alone.
 
 Convention: batch norm is affine, as it is in stand-alone networks; parameters of every chosen operation, dead edges
-included, plus everything fixed; multiply-adds of convolutions and linear layers that run for one image, from torch's own
-FLOP counter (which counts two a multiply-add).
+included, plus everything fixed; multiply-adds of convolutions and linear layers that run for one image, from torch's
+own FLOP counter (which counts two a multiply-add).
 """
 
 from __future__ import annotations
