@@ -20,6 +20,7 @@ from raynas.streams import stream
 SCHEDULERS = ("greedy", "uniform")
 SEEDS = (0, 1, 2)
 RESULTS = Path("experiments/results/quickstart_seeds.json")
+FIGURE = Path("docs/quickstart-tau.svg")
 MARKERS = ("<!-- results: experiments/quickstart_seeds.py -->", "<!-- end of results -->")
 
 
@@ -58,8 +59,10 @@ def random_control(draws: int = 10_000) -> float:
 
 
 def spread(values: list[float], digits: int) -> str:
-    """Return ``mean (lowest to highest)``."""
-    return f"{np.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    """Return ``mean (lowest to highest)``, or the value that all have."""
+    if min(values) == max(values):
+        return f"{values[0]:,.{digits}f}"
+    return f"{np.mean(values):,.{digits}f} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -109,7 +112,8 @@ def main() -> None:
     readme.write_text(f"{before}{MARKERS[0]}\n{markdown(results)}\n{MARKERS[1]}{after}")
     runs["greedy"][0].write_figures(Path("runs/figures"))
     figure = Path("runs/figures/tau.svg").read_text()
-    Path("docs/quickstart-tau.svg").write_text(figure)
+    FIGURE.parent.mkdir(exist_ok=True)
+    FIGURE.write_text(figure)
 
 
 if __name__ == "__main__":
