@@ -135,3 +135,10 @@ def test_override_without_a_value(tmp_path: Path) -> None:
 def test_shipped_configurations_are_good_and_tell_their_command(path: Path) -> None:
     load_config(path)
     assert f"raynas run {path}" in path.read_text().split("\nspace:")[0]
+
+
+def test_a_checked_configuration_takes_overrides_again() -> None:
+    config = load_config(GOOD, ["seed=3"])
+    again = load_config(config.model_dump(mode="json"), ["train.lr=0.5"], seed=4)
+    assert (again.train.lr, again.seed) == (0.5, 4)
+    assert again.model_copy(update={"train": config.train, "seed": 3}) == config

@@ -56,11 +56,9 @@ def run(
         RunError: The run folder exists.
     """
     began = time.time()
-    if not isinstance(config, Config):
-        name = Path(config).stem if isinstance(config, str | Path) else "run"
-        config = load_config(config, overrides, **keys)
-    else:
-        name = "run"
+    name = Path(config).stem if isinstance(config, str | Path) else "run"
+    source = config.model_dump(mode="json") if isinstance(config, Config) else config
+    config = load_config(source, overrides, **keys)
     plan = make_plan(config)
     refuse_existing(config)
     console = console or Console(quiet=True)
