@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,11 @@ def all_figures(run: Run) -> dict[str, str]:
     }
 
 
+def _height(least: float, labels: Sequence[str]) -> float:
+    """Return a figure's height in inches that holds a legend of these labels."""
+    return max(least, 0.2 * len(labels) + 1.0)
+
+
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None}, bbox_inches="tight", facecolor="white")
@@ -71,7 +77,8 @@ def scatter(ranking: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> str:
             last = mine[mine["round"] == mine["round"].max()]
             tau = metrics[metrics["trial"] == label]["kendall_tau"].iloc[-1]
             axis.scatter(last["truth"], last["score"], s=9, alpha=0.6, color=colour[label], linewidths=0)
-            axis.set_title(f"{label}: tau {tau:.2f}, n = {len(last)}", loc="left")
+            between = "\n" if len(label) > 20 else ": "
+            axis.set_title(f"{label}{between}tau {tau:.2f}, n = {len(last)}", loc="left")
             axis.set_xlim(low, float(ranking["truth"].max()) + 0.5)
         for axis in axes[len(labels) :]:
             axis.set_visible(False)
@@ -86,7 +93,7 @@ def tau_over_rounds(metrics: pd.DataFrame, ceiling: float) -> str:
     colour = colours(labels)
     root_images = metrics[metrics["trial"] == "root"]["images_trained"].max()
     with rc_context(_STYLE):
-        figure = Figure(figsize=(8.5, 3.6), layout="constrained")
+        figure = Figure(figsize=(8.5, _height(3.6, labels)), layout="constrained")
         axis: Axes = figure.subplots()
         for label in labels:
             mine = metrics[metrics["trial"] == label]
@@ -141,10 +148,11 @@ def budget(partitions: list[dict[str, Any]], metrics: pd.DataFrame) -> str:
 def best_so_far(search: pd.DataFrame, labels: list[str]) -> str:
     """Draw every score of the search and the best so far, over evaluations."""
     with rc_context(_STYLE):
-        figure = Figure(figsize=(8.5, 3.0), layout="constrained")
+        scorers = sorted(search["scorer"].unique())
+        figure = Figure(figsize=(8.5, _height(3.0, scorers)), layout="constrained")
         axis: Axes = figure.subplots()
         colour = colours(labels)
-        for scorer in sorted(search["scorer"].unique()):
+        for scorer in scorers:
             mine = search[search["scorer"] == scorer]
             axis.scatter(mine["evaluation"], mine["score"], s=9, alpha=0.6, lw=0, color=colour[scorer], label=scorer)
         axis.plot(search["evaluation"], search["score"].cummax(), color="#111111", lw=1.6, label="best so far")

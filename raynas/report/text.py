@@ -8,6 +8,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from raynas.report.run import Run
@@ -30,7 +31,11 @@ def print_summary(console: Console, run: Run) -> None:
         console.print(f"[bold]{head:<10}[/]{text}", highlight=False, soft_wrap=True)
 
     console.print()
-    console.print(_ranking_table(summary, wide=console.width >= 112))
+    table = _ranking_table(summary, wide=console.width >= 112)
+    width = console.width
+    console.width = max(width, _needed_width(console, table))  # a table that is too wide beats one without its names
+    console.print(table)
+    console.width = width
     if summary["verified"]:
         console.print(
             "the best found, trained stand-alone (* the best of them by validation accuracy):", highlight=False
@@ -56,6 +61,13 @@ def print_summary(console: Console, run: Run) -> None:
         f"slots {ledger['busy_percent']:.0f} % busy",
     )
     line("run", f"{run.path}  (page: {run.folder.report})")
+
+
+def _needed_width(console: Console, table: Table) -> int:
+    """Return the columns that the table takes when nothing is cut off."""
+    options = console.options.copy()
+    options.max_width = 1_000
+    return Measurement.get(console, options, table).maximum
 
 
 def _best_line(best: dict[str, Any], summary: dict[str, Any]) -> str:

@@ -21,10 +21,10 @@ BEST = {
 }  # fmt: skip
 
 
-def printed(width: int, **changes: Any) -> str:
+def printed(width: int, label: str = "3<-0=skip_connect", **changes: Any) -> str:
     best = {**BEST, **changes}
     summary = {
-        "ranking": {"root": {**ROW, "kendall_tau_inherited": None}, "3<-0=skip_connect": ROW, "3<-0=none": ROW},
+        "ranking": {"root": {**ROW, "kendall_tau_inherited": None}, label: ROW, "3<-0=none": ROW},
         "survivors": ["3<-0=none"], "verified": [best], "best": best,
         "truth": {"name": "digits201", "metric": "test_accuracy", "ceiling": 0.858, "architectures": 1200},
     }  # fmt: skip
@@ -55,6 +55,13 @@ def test_nothing_is_cut_off(width: int) -> None:
     assert "would be 5 of 1,201" in text
     assert "97.95 ± 0.29 % (4 seeds)" in text
     assert "overhead  2.5 %" in text
+
+
+def test_long_names_are_not_cut_off_either() -> None:
+    label = "2<-0=nor_conv_1x1,3<-0=avg_pool_3x3"
+    text = printed(80, label=label)
+    assert "…" not in text
+    assert next(line for line in text.splitlines() if label in line).rstrip().endswith("rejected")
 
 
 def test_known_architectures_and_single_seeds() -> None:
