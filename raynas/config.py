@@ -129,7 +129,9 @@ class PoolSettings(Section):
 
     capacity: Annotated[int, Field(ge=1)] = 100
     candidates: Annotated[int, Field(ge=1, description="architectures drawn for it a round and partition")] = 32
-    rescore: Annotated[int, Field(ge=0, description="a partition's best entries scored anew each round")] = 8
+    rescore: Annotated[
+        int, Field(ge=0, description="the best entries in a partition's space, scored anew each round")
+    ] = 8
 
 
 class VerifySettings(Section):

@@ -11,6 +11,7 @@ import pytest
 from raynas.config import Config, load_config, validate
 from raynas.errors import ConfigError
 
+ROOT = Path(__file__).resolve().parents[1]
 GOOD: dict[str, Any] = {
     "space": {"name": "nasbench201", "connected": True},
     "network": {"channels": 8, "cells": 2},
@@ -131,10 +132,10 @@ def test_override_without_a_value(tmp_path: Path) -> None:
         load_config(GOOD, ["seed"])
 
 
-@pytest.mark.parametrize("path", sorted(Path("experiments").glob("*.yaml")), ids=str)
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.name)
 def test_shipped_configurations_are_good_and_tell_their_command(path: Path) -> None:
     load_config(path)
-    assert f"raynas run {path}" in path.read_text().split("\nspace:")[0]
+    assert f"raynas run {path.relative_to(ROOT)}" in path.read_text().split("\nspace:")[0]
 
 
 def test_a_checked_configuration_takes_overrides_again() -> None:

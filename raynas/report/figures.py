@@ -156,7 +156,9 @@ def best_so_far(search: pd.DataFrame, labels: list[str]) -> str:
             mine = search[search["scorer"] == scorer]
             axis.scatter(mine["evaluation"], mine["score"], s=9, alpha=0.6, lw=0, color=colour[scorer], label=scorer)
         axis.plot(search["evaluation"], search["score"].cummax(), color="#111111", lw=1.6, label="best so far")
-        axis.set_ylim(float(search["score"].quantile(0.05)), None)
+        low = float(search["score"].quantile(0.05))
+        if np.isfinite(low):
+            axis.set_ylim(low, None)
         axis.set_xlabel("architectures scored")
         axis.set_ylabel("supernet score")
         axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))

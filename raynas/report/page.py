@@ -9,7 +9,7 @@ import markupsafe
 import yaml
 
 from raynas.report.figures import all_figures
-from raynas.report.run import Run
+from raynas.report.run import Run, number
 
 
 def render(run: Run) -> str:
@@ -20,6 +20,7 @@ def render(run: Run) -> str:
     """
     summary = run.summary
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["number"] = number
     template = environment.from_string((resources.files("raynas.report") / "page.html.j2").read_text())
     return template.render(
         name=run.path.resolve().name,

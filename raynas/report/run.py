@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ from raynas.config import Config
 from raynas.errors import RunError
 from raynas.report.folder import RunFolder
 from raynas.tracking.jsonl import read_jsonl
+
+
+def number(value: float | None, digits: int) -> str:
+    """Return a number of a summary as text; ``-`` where it is not defined."""
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 class Run:
@@ -33,8 +39,9 @@ class Run:
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """Every report of every trial, one row each."""
-        return pd.DataFrame(read_jsonl(self.folder.metrics))
+        """Every report of every trial, one row each; NaN where a number is not defined."""
+        rows = read_jsonl(self.folder.metrics)
+        return pd.DataFrame([{key: nan if value is None else value for key, value in row.items()} for row in rows])
 
     @property
     def ranking(self) -> pd.DataFrame:
@@ -113,8 +120,8 @@ class Run:
         if not self.folder.summary.exists():
             return f"<run {self.path}: not finished>"
         ranking = self.summary["ranking"]
-        root = ranking.get("root", {}).get("kendall_tau", float("nan"))
-        return f"<run {self.path}: best {self.best}, root tau {root:.2f}, {len(ranking) - 1} partitions>"
+        root = number(ranking["root"]["kendall_tau"], 2)
+        return f"<run {self.path}: best {self.best}, root tau {root}, {len(ranking) - 1} partitions>"
 
 
 def load(path: str | Path) -> Run:

@@ -14,6 +14,7 @@ import pandas as pd
 from raynas.report.folder import RunFolder
 from raynas.search.found import Found, best_found
 from raynas.spaces import Space
+from raynas.tracking.jsonl import finite
 from raynas.training.job import SupernetJob
 from raynas.training.standalone import StandaloneResult
 from raynas.training.worker import RoundReport
@@ -111,10 +112,12 @@ class RunTables:
         ]
         pd.DataFrame(rows).to_parquet(self.folder.verified)
         _write_json(self.folder.partitions, self._partitions(partitions, survivors))
-        self.summary = {
-            **self._summary(survivors, verified, found),
-            "pool": {"entries": len(pool), "staleness_images": staleness},
-        }
+        self.summary = finite(
+            {
+                **self._summary(survivors, verified, found),
+                "pool": {"entries": len(pool), "staleness_images": staleness},
+            }
+        )
         _write_json(self.folder.summary, self.summary)
 
     def _partitions(self, partitions: Mapping[str, Space], survivors: Sequence[str]) -> list[dict[str, Any]]:
@@ -181,4 +184,4 @@ class RunTables:
 
 
 def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n")
+    path.write_text(json.dumps(finite(value), indent=2, allow_nan=False) + "\n")

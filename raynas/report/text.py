@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from raynas.report.run import Run
+from raynas.report.run import Run, number
 
 _WIDE_ONLY = ("rounds", "spearman", "P@top5%")
 
@@ -71,7 +71,7 @@ def _needed_width(console: Console, table: Table) -> int:
 
 
 def _best_line(best: dict[str, Any], summary: dict[str, Any]) -> str:
-    parts = [f"supernet score {best['score']:.3f}"]
+    parts = [f"supernet score {number(best['score'], 3)}"]
     if "test_accuracy" in best:
         seeds = f"± {best['test_accuracy_std']:.2f} % ({best['seeds']} seeds)" if best["seeds"] > 1 else "% (one seed)"
         parts.append(f"stand-alone test accuracy {best['test_accuracy']:.2f} {seeds}")
@@ -81,7 +81,7 @@ def _best_line(best: dict[str, Any], summary: dict[str, Any]) -> str:
 
 def _verified_line(row: dict[str, Any], summary: dict[str, Any]) -> str:
     return (
-        f"score {row['score']:.3f}  valid {row['valid_accuracy']:.2f} %  test {row['test_accuracy']:.2f} %  "
+        f"score {number(row['score'], 3)}  valid {row['valid_accuracy']:.2f} %  test {row['test_accuracy']:.2f} %  "
         f"{row['architecture']}  {_rank_text(row, summary)}"
     )
 
@@ -99,7 +99,7 @@ def _ranking_table(summary: dict[str, Any], *, wide: bool) -> Table:
     """Return the table of taus; a narrow console gets the columns that matter most."""
     truth = summary["truth"]
     table = Table(
-        title=f"ranking against {truth['name']} {truth['metric']} (noise ceiling {truth['ceiling']:.2f})",
+        title=f"ranking against {truth['name']} {truth['metric']} (noise ceiling {number(truth['ceiling'], 2)})",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -112,12 +112,12 @@ def _ranking_table(summary: dict[str, Any], *, wide: bool) -> Table:
             "trial": label,
             "rounds": str(row["round"]),
             "n": str(row["n_architectures"]),
-            "inherited": "" if inherited is None else f"{inherited:.3f}",
-            "tau": f"{row['kendall_tau']:.3f}",
-            "95 % interval": f"[{row['kendall_tau_ci_low']:.2f}, {row['kendall_tau_ci_high']:.2f}]",
-            "ceiling": f"{row['kendall_tau_ceiling']:.2f}",
-            "spearman": f"{row['spearman']:.3f}",
-            "P@top5%": f"{row['p_at_top5']:.2f}",
+            "inherited": "" if label == "root" else number(inherited, 3),
+            "tau": number(row["kendall_tau"], 3),
+            "95 % interval": f"[{number(row['kendall_tau_ci_low'], 2)}, {number(row['kendall_tau_ci_high'], 2)}]",
+            "ceiling": number(row["kendall_tau_ceiling"], 2),
+            "spearman": number(row["spearman"], 3),
+            "P@top5%": number(row["p_at_top5"], 2),
             "": "" if label == "root" else ("survived" if label in summary["survivors"] else "rejected"),
         }
         rows.append({name: cell for name, cell in cells.items() if wide or name not in _WIDE_ONLY})

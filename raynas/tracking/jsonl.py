@@ -23,8 +23,7 @@ class JsonlTracker:
 
     def log(self, row: Row) -> None:
         """Write one line."""
-        plain = {key: _plain(value) for key, value in row.items()}
-        self._file.write(json.dumps(plain) + "\n")
+        self._file.write(json.dumps(finite(dict(row)), allow_nan=False) + "\n")
         self._file.flush()
 
     def finish(self, summary: Mapping[str, Any]) -> None:
@@ -33,7 +32,12 @@ class JsonlTracker:
         self._file.close()
 
 
-def _plain(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return a nested value with null for every number that is not finite: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

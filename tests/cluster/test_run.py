@@ -209,6 +209,26 @@ def test_more_survivors_than_slots(local_ray: None, tmp_path: Path) -> None:
     assert (run.path / "report.html").exists()
 
 
+def test_a_diverged_run_comes_to_its_end_and_says_so(local_ray: None, tmp_path: Path) -> None:
+    train = {**TINY["train"], "partition_rounds": 5, "lr": 1e30, "grad_clip": None}
+    search = {**TINY["search"], "verify": {"top": 0}}
+    changes = {"train": train, "search": search, "scheduler": "uniform", "wandb": {"mode": "disabled"}}
+    run = raynas.run({**TINY, **changes, "out": str(tmp_path / "diverged")})
+
+    def no_nan(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    for name in ("summary.json", "partitions.json", "ledger.json"):
+        json.loads((run.path / name).read_text(), parse_constant=no_nan)
+    rows = [json.loads(line, parse_constant=no_nan) for line in run.folder.metrics.read_text().splitlines()]
+    assert [row["kendall_tau"] for row in rows] == [None] * 6
+    assert run.metrics["kendall_tau"].isna().all()
+    assert run.summary["ranking"]["root"]["kendall_tau"] is None
+    assert len(run.pool) == 0
+    assert "tau nan" in (run.path / "report.html").read_text()
+    assert "root tau -" in repr(run)
+
+
 def test_an_existing_folder_is_never_overwritten(tiny: raynas.Run) -> None:
     before = (tiny.path / "metrics.jsonl").read_bytes()
     with pytest.raises(RunError, match="exists and is not overwritten"):

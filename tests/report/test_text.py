@@ -64,6 +64,11 @@ def test_long_names_are_not_cut_off_either() -> None:
     assert next(line for line in text.splitlines() if label in line).rstrip().endswith("rejected")
 
 
+def test_what_is_not_defined_is_a_dash() -> None:
+    text = printed(150, score=None)
+    assert " * score -  valid" in text
+
+
 def test_known_architectures_and_single_seeds() -> None:
     text = printed(150, true_rank=7, seeds=1)
     assert "true rank 7 of 1,200" in text
