@@ -2,7 +2,7 @@
 
 Sampling, mutation, crossover, distance, enumeration, subspaces and partitions are written once, over decisions.
 A particular space adds its string codec (`format_options`, `parse_options`) and, where it has them, its validity rule
-(`is_valid`) and canonical form (`canonical`).
+(`is_valid_part`), its canonical form (`canonical`) and what it leaves unused (`active`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Space(ABC):
         self._decisions = tuple(decisions)
         self._all_decisions = self._decisions
         self._size: int | None = None
+        self._classes: Mapping[str, Sequence[Architecture]] | None = None
 
     # What a particular space says of itself.
 
@@ -49,15 +50,30 @@ class Space(ABC):
     def parse_options(self, text: str) -> tuple[str, ...]:
         """Return one option a decision from the field's own string; raises ArchitectureError."""
 
-    def is_valid(self, options: tuple[str, ...]) -> bool:
-        """Say whether a combination of options is an architecture of the space (all are unless overridden)."""
-        del options
+    @property
+    def parts(self) -> tuple[tuple[int, ...], ...]:
+        """Groups of decisions (by index) whose validity does not depend on the others; one group unless overridden.
+
+        Sizes are products over the groups, and each group is drawn by itself.
+        """
+        return (tuple(range(len(self._decisions))),)
+
+    def is_valid_part(self, part: int, options: tuple[str, ...]) -> bool:
+        """Say whether these options, one for each decision of a group of `parts`, go together (all do by default)."""
+        del part, options
         return True
 
     @property
     def every_combination_is_valid(self) -> bool:
-        """Whether `is_valid` never refuses, so that sizes are products and draws need no rejection."""
-        return type(self).is_valid is Space.is_valid
+        """Whether the validity rule never refuses, so that draws need no rejection."""
+        return type(self).is_valid_part is Space.is_valid_part
+
+    def active(self, options: tuple[str, ...]) -> tuple[bool, ...]:
+        """Say of each decision whether what was chosen takes part in the output (all do unless overridden).
+
+        A supernet does not run the others, and they get no gradient.
+        """
+        return (True,) * len(options)
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """Return the representative of all architectures that are the same function when trained alone.
@@ -67,6 +83,10 @@ class Space(ABC):
         return architecture
 
     # What is the same for all.
+
+    def is_valid(self, options: tuple[str, ...]) -> bool:
+        """Say whether a combination of options, each allowed by itself, is an architecture of the space."""
+        return all(self.is_valid_part(index, tuple(options[i] for i in part)) for index, part in enumerate(self.parts))
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -84,11 +104,23 @@ class Space(ABC):
 
     @property
     def size(self) -> int:
-        """The number of architectures, validity rule applied; counted by enumeration where there is a rule."""
+        """The number of architectures, validity rule applied; each of `parts` with a rule is counted one by one.
+
+        Raises:
+            ArchitectureError: A part with a rule is too large to count (see `ENUMERATION_LIMIT`).
+        """
         if self._size is None:
-            combinations = math.prod(len(decision.options) for decision in self._decisions)
-            self._size = combinations if self.every_combination_is_valid else sum(1 for _ in self.enumerate())
+            self._size = math.prod(self.count_part(part) for part in range(len(self.parts)))
         return self._size
+
+    def count_part(self, part: int) -> int:
+        """Return how many valid combinations a group of `parts` has."""
+        options = [self._decisions[index].options for index in self.parts[part]]
+        combinations = math.prod(map(len, options))
+        if self.every_combination_is_valid:
+            return combinations
+        self._refuse_too_many(combinations)
+        return sum(self.is_valid_part(part, chosen) for chosen in itertools.product(*options))
 
     @property
     def label(self) -> str:
@@ -127,11 +159,38 @@ class Space(ABC):
 
     def sample(self, rng: np.random.Generator) -> Architecture:
         """Return one architecture, uniform over the valid ones."""
-        for _ in range(_ATTEMPTS):
-            options = tuple(d.options[int(rng.integers(len(d.options)))] for d in self._decisions)
-            if self.is_valid(options):
-                return self._architecture(options)
-        raise ArchitectureError(f"no valid architecture of {self.name} ({self.label}) in {_ATTEMPTS} draws")
+        options = [""] * len(self._decisions)
+        for index, part in enumerate(self.parts):
+            for place, option in zip(part, self._sample_part(index, part, rng), strict=True):
+                options[place] = option
+        return self._architecture(tuple(options))
+
+    def classes(self) -> Mapping[str, Sequence[Architecture]]:
+        """Return the members of every class of architectures that are the same function, by canonical string.
+
+        Only members in this (sub)space are listed, in order of enumeration; the canonical form need not be among them.
+
+        Raises:
+            ArchitectureError: The space is too large to walk through (see `ENUMERATION_LIMIT`).
+        """
+        if self._classes is None:
+            members: dict[str, list[Architecture]] = {}
+            for architecture in self.enumerate():
+                members.setdefault(self.canonical(architecture).text, []).append(architecture)
+            self._classes = members
+        return self._classes
+
+    def sample_class(self, rng: np.random.Generator) -> Architecture:
+        """Return one architecture: a class of equal functions is drawn uniformly, then one of its members.
+
+        `sample` is uniform over encodings instead, and so prefers functions that can be written in many ways.
+
+        Raises:
+            ArchitectureError: The space is too large to walk through, so that its classes are not known.
+        """
+        classes = list(self.classes().values())
+        members = classes[int(rng.integers(len(classes)))]
+        return members[int(rng.integers(len(members)))]
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """Return a uniformly chosen valid neighbour: exactly one decision takes another of its options."""
@@ -166,12 +225,7 @@ class Space(ABC):
         Raises:
             ArchitectureError: The space is too large to walk through (see `ENUMERATION_LIMIT`).
         """
-        combinations = math.prod(len(decision.options) for decision in self._decisions)
-        if combinations > ENUMERATION_LIMIT:
-            raise ArchitectureError(
-                f"{self.name} ({self.label}) has {combinations:.4g} combinations, more than the {ENUMERATION_LIMIT:,} "
-                "that enumerate() walks through; draw from it with sample(), or enumerate a subspace"
-            )
+        self._refuse_too_many(math.prod(len(decision.options) for decision in self._decisions))
         product = itertools.product(*(decision.options for decision in self._decisions))
         return (self._architecture(options) for options in product if self.is_valid(options))
 
@@ -220,13 +274,28 @@ class Space(ABC):
     def __repr__(self) -> str:
         return f"<{self.name} space, {self.label}: {len(self._decisions)} decisions>"
 
+    def _sample_part(self, index: int, part: tuple[int, ...], rng: np.random.Generator) -> tuple[str, ...]:
+        allowed = [self._decisions[place].options for place in part]
+        for _ in range(_ATTEMPTS):
+            chosen = tuple(options[int(rng.integers(len(options)))] for options in allowed)
+            if self.is_valid_part(index, chosen):
+                return chosen
+        raise ArchitectureError(f"no valid architecture of {self.name} ({self.label}) in {_ATTEMPTS} draws")
+
+    def _refuse_too_many(self, combinations: int) -> None:
+        if combinations > ENUMERATION_LIMIT:
+            raise ArchitectureError(
+                f"{self.name} ({self.label}) has {combinations:.4g} combinations, more than the {ENUMERATION_LIMIT:,} "
+                "that are walked through one by one; draw from it with sample(), or enumerate a subspace"
+            )
+
     def _architecture(self, options: tuple[str, ...]) -> Architecture:
         return Architecture(self.format_options(options), options)
 
     def _with(self, decisions: tuple[Decision, ...]) -> Self:
         other = copy.copy(self)
         other._decisions = decisions
-        other._size = None
+        other._size = other._classes = None
         return other
 
     def _neighbour_options(self, architecture: Architecture) -> list[tuple[str, ...]]:

@@ -41,9 +41,14 @@ class Nasbench201(Space):
         """Whether disconnected cells are architectures here."""
         return not self.connected
 
-    def is_valid(self, options: tuple[str, ...]) -> bool:
+    def is_valid_part(self, part: int, options: tuple[str, ...]) -> bool:
         """Refuse disconnected cells where the space was made with ``connected=True``."""
+        del part
         return not self.connected or any(live_edges(options))
+
+    def active(self, options: tuple[str, ...]) -> tuple[bool, ...]:
+        """Say of each edge whether it lies on a path from input to output."""
+        return live_edges(options)
 
     def format_options(self, options: tuple[str, ...]) -> str:
         """Return ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``."""
