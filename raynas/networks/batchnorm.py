@@ -19,28 +19,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from raynas.networks.shared import SharedLayer, copy_weights
+
 BatchNormPolicy = Literal["batch", "recalibrate", "running"]
 Statistics = tuple[Tensor, Tensor]
 
 
-class BatchNorm(nn.Module):
-    """Batch normalisation over (B, C, H, W).
+class BatchNorm(SharedLayer):
+    """Batch normalisation over (B, C, ...).
 
     In training mode it uses the batch's statistics, and updates running averages if it tracks them. In evaluation mode
     it uses the running averages if it tracks them, else the batch's; `scoring_statistics` overrides that for a while.
+    An input of fewer channels uses the first of them.
 
     Args:
-        channels: C.
+        channels: The most channels C.
         affine: Whether it has a scale and a shift.
-        track: Whether it keeps running averages (momentum 0.1).
+        track: Whether it keeps running averages.
+        momentum: The weight of a new batch in the running averages.
+        eps: Added to the variance.
+        dims: Spatial dimensions of the input: 2 for (B, C, H, W).
     """
 
     running_mean: Tensor | None
     running_var: Tensor | None
 
-    def __init__(self, channels: int, *, affine: bool, track: bool) -> None:
+    def __init__(
+        self, channels: int, *, affine: bool, track: bool, momentum: float = 0.1, eps: float = 1e-5, dims: int = 2
+    ) -> None:
         super().__init__()
-        self.channels = channels
+        self.channels, self.momentum, self.eps, self.dims = channels, momentum, eps, dims
         self.weight = nn.Parameter(torch.ones(channels)) if affine else None
         self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
         self.register_buffer("running_mean", torch.zeros(channels) if track else None)
@@ -51,18 +59,37 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x; see the class for which statistics are used."""
-        mean, var = self.running_mean, self.running_var
+        mean, var, weight, bias = self._tensors(x.shape[1])
         from_batch = self.training or mean is None
         if not self.training:
             if self._collected is not None:
-                self._collected.append((x.mean((0, 2, 3)), x.var((0, 2, 3))))
+                over = [dim for dim in range(x.ndim) if dim != 1]
+                self._collected.append((x.mean(over), x.var(over)))
             if self._override is not None:
                 mean, var = self._override
                 from_batch = False
             elif self._batch_statistics:
                 mean = var = None
                 from_batch = True
-        return functional.batch_norm(x, mean, var, self.weight, self.bias, from_batch, 0.1, 1e-5)
+        return functional.batch_norm(x, mean, var, weight, bias, from_batch, self.momentum, self.eps)
+
+    def plain(self, channels: int) -> nn.Module:  # type: ignore[override]
+        """Return torch's batch norm with the same scale, shift and running averages."""
+        mean, var, weight, bias = self._tensors(channels)
+        layer = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}[self.dims](
+            channels, self.eps, self.momentum, affine=weight is not None, track_running_stats=mean is not None
+        )
+        known = next((tensor for tensor in (weight, mean) if tensor is not None), None)
+        if known is not None:
+            layer = layer.to(known.device)
+        return copy_weights(layer, weight=weight, bias=bias, running_mean=mean, running_var=var).train(self.training)
+
+    def _tensors(self, channels: int) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+        all_four = self.running_mean, self.running_var, self.weight, self.bias
+        if channels == self.channels:
+            return all_four
+        mean, var, weight, bias = (None if tensor is None else tensor[:channels] for tensor in all_four)
+        return mean, var, weight, bias
 
 
 def batch_norms(network: nn.Module) -> list[BatchNorm]:

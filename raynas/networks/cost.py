@@ -1,19 +1,29 @@
-"""Parameters and multiply-adds of an architecture trained alone.
+"""Parameters and multiply-adds of architectures trained alone.
 
-Convention: batch norm is affine, as it is in stand-alone networks; parameters of every chosen operation, dead edges
-included, plus everything fixed; multiply-adds of convolutions and linear layers that run for one image, from torch's
-own FLOP counter (which counts two a multiply-add).
+One convention for all spaces. Parameters: of the stand-alone network with affine batch norm, plus those of chosen
+operations that the output does not depend on (dead edges of a cell), as the benchmarks count them. Multiply-adds:
+convolutions and linear layers that run for one image, by torch's own FLOP counter (which counts two a multiply-add);
+batch norm, activations, pooling and dead edges count nothing.
 """
 
 from __future__ import annotations
 
+import copy
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from raynas.networks import supernet
-from raynas.spaces import Architecture, Space
+from raynas.networks.build import supernet
+from raynas.networks.ghost import Meter
+from raynas.networks.supernet import Choice
+from raynas.spaces import SPACES, Architecture, Space
 
 
 @dataclass(frozen=True)
@@ -24,19 +34,83 @@ class Cost:
     flops_m: float
 
 
-def cost(space: Space, architecture: Architecture, **options: object) -> Cost:
+def cost(space: Space | str, architecture: Architecture | str, **options: object) -> Cost:
     """Return the cost of one architecture.
 
     Args:
-        space: The architecture's space.
-        architecture: The architecture.
+        space: The architecture's space, or its name.
+        architecture: The architecture, or its string.
         options: As for `raynas.supernet`: input shape, classes and the network's options (channels, cells, ...), since
             a cost depends on them. The defaults are those of the benchmark the space is from.
     """
-    with torch.device("meta"):
-        network = supernet(space.only(architecture), **{"affine": True, **options})  # type: ignore[arg-type]
-        image = torch.empty(1, *network.input_shape)
-        with FlopCounterMode(display=False) as counter:
-            network.eval()(image, architecture)
-    params = sum(parameter.numel() for parameter in network.parameters())
-    return Cost(params / 1e6, counter.get_total_flops() / 2 / 1e6)
+    params, flops = costs(space, [architecture], **options)[0]
+    return Cost(float(params), float(flops))
+
+
+def costs(space: Space | str, architectures: Sequence[Architecture | str], **options: object) -> NDArray[np.float64]:
+    """Return the costs of many architectures, (A, 2): millions of parameters, millions of multiply-adds an image.
+
+    The first call for a space and options takes a moment; after it, an architecture takes about a millisecond.
+    """
+    whole = SPACES.make(space) if isinstance(space, str) else space.root
+    model = _cost_model(whole, options)
+    parsed = [whole.parse(a) if isinstance(a, str) else a for a in architectures]
+    return np.array([model(architecture) for architecture in parsed]).reshape(len(parsed), 2) / 1e6
+
+
+def plain_cost(network: nn.Module, input_shape: tuple[int, int, int]) -> tuple[int, int]:
+    """Return parameters and multiply-adds an image of a plain network, by running it once on the meta device."""
+    ghost = copy.deepcopy(network).to("meta").eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        ghost(torch.empty(1, *input_shape, device="meta"))
+    return sum(p.numel() for p in network.parameters()), counter.get_total_flops() // 2
+
+
+class CostModel:
+    """Costs of the architectures of a space in one network.
+
+    Args:
+        space: The whole space.
+        options: As for `raynas.supernet`.
+    """
+
+    def __init__(self, space: Space, options: Mapping[str, Any]) -> None:
+        with torch.device("meta"):
+            self._network = supernet(space, **{"affine": True, **options})
+        self._dead = self._dead_parameters() if type(space).active is not Space.active else {}
+        self._meter = Meter(self._network) if self._network.measured_by_meter else None
+        self._network.eval()
+
+    def __call__(self, architecture: Architecture) -> tuple[int, int]:
+        """Return parameters and multiply-adds an image of one architecture."""
+        network = self._network
+        if self._meter is None:
+            return plain_cost(network.plain(architecture), network.input_shape)
+        network.forward_path(self._meter.start((1, *network.input_shape)), architecture)  # type: ignore[arg-type]
+        params = self._meter.params
+        if self._dead:
+            decisions, options = network.space.decisions, architecture.options
+            unused = zip(decisions, options, network.space.active(options), strict=True)
+            params += sum(self._dead.get((d.name, option), 0) for d, option, live in unused if not live)
+        return params, self._meter.flops // 2
+
+    def _dead_parameters(self) -> dict[tuple[str, str], int]:
+        """Return the parameters of every option, over all the places where its decision is taken."""
+        sizes: dict[tuple[str, str], int] = {}
+        for choice in self._network.modules():
+            if isinstance(choice, Choice):
+                for option, candidate in choice.candidates.items():
+                    key = choice.decision, option
+                    sizes[key] = sizes.get(key, 0) + sum(p.numel() for p in candidate.parameters())
+        return sizes
+
+
+_MODELS: dict[str, CostModel] = {}
+
+
+def _cost_model(space: Space, options: Mapping[str, Any]) -> CostModel:
+    """Return the model of a space and options, made once."""
+    key = json.dumps([space.name, space.options, options], default=str, sort_keys=True)
+    if key not in _MODELS:
+        _MODELS[key] = CostModel(space, options)
+    return _MODELS[key]

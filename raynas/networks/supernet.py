@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
 
+from raynas.errors import RunError
 from raynas.registry import Registry
 from raynas.spaces import Architecture, Space
 
 
+_CHOSEN: ContextVar[Mapping[str, str] | None] = ContextVar("chosen", default=None)
+
+
+@contextmanager
+def chosen_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Decide, for the calls made inside, every `Choice` that is called without an option.
+
+    Args:
+        options: The option of each decision.
+    """
+    token = _CHOSEN.set(options)
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(token)
+
+
 class Choice(nn.Module):
-    """The candidates of one decision, each with its own weights; which one runs is an argument, never state.
+    """The candidates of one decision, each with its own weights; which one runs is never a state of the module.
+
+    In a model of your own, call it like any module: the supernet around the model decides what it runs.
 
     Args:
         decision: The name of the decision in the space; several choices may follow the same one.
@@ -25,8 +47,19 @@ class Choice(nn.Module):
         self.decision = decision
         self.candidates = nn.ModuleDict(dict(candidates))
 
-    def forward(self, x: Tensor, option: str) -> Tensor:
-        """Run the candidate of this option; the others are not touched and get no gradient."""
+    def forward(self, x: Tensor, option: str | None = None) -> Tensor:
+        """Run the candidate of this option; the others are not touched and get no gradient.
+
+        Raises:
+            RunError: No option was given, and the call is not made inside a supernet.
+        """
+        if option is None:
+            option = (_CHOSEN.get() or {}).get(self.decision)
+            if option is None:
+                raise RunError(
+                    f"nothing decides '{self.decision}': call raynas.supernet(model)(images, architecture), "
+                    "or raynas.derive one architecture"
+                )
         out: Tensor = self.candidates[option](x)
         return out
 
@@ -40,11 +73,20 @@ class Supernet(nn.Module, ABC):
         classes: The number of classes K.
     """
 
+    measured_by_meter = True
+    """Whether `forward_path` can be walked with shapes instead of tensors (see `Meter`), as the library's own can."""
+
     def __init__(self, space: Space, input_shape: tuple[int, int, int], classes: int) -> None:
         super().__init__()
         self.space = space
         self.input_shape = input_shape
         self.classes = classes
+
+    def plain(self, architecture: Architecture) -> nn.Module:
+        """Return the stand-alone network of one architecture, torch modules only, with copies of the weights."""
+        from raynas.networks.derive import trace_path
+
+        return trace_path(self, architecture)
 
     @abstractmethod
     def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:

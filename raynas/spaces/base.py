@@ -12,6 +12,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Self
 
 import numpy as np
@@ -33,6 +34,8 @@ class Space(ABC):
     """
 
     name: str = ""
+    options: Mapping[str, object] = MappingProxyType({})
+    """The keyword arguments that `raynas.space` made it with."""
 
     def __init__(self, decisions: Sequence[Decision]) -> None:
         self._decisions = tuple(decisions)

@@ -1,0 +1,39 @@
+"""`supernet`: the weight-shared network of a space."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from raynas.networks.module import ModuleSupernet
+from raynas.networks.supernet import NETWORKS, Supernet
+from raynas.spaces import SPACES, Space
+
+
+def supernet(
+    space: Space | str | nn.Module,
+    *,
+    input_shape: tuple[int, int, int] = (3, 32, 32),
+    classes: int = 10,
+    seed: int = 0,
+    **options: object,
+) -> Supernet:
+    """Build the weight-shared network of a (sub)space.
+
+    Args:
+        space: The architectures it shall run, or a space's name; a subspace gets candidates for its own options only.
+            Or a model of your own with `Choice` modules in it, which is copied with its weights; seed and options have
+            no part in that.
+        input_shape: (C, H, W) of the images.
+        classes: The number of classes (output channels, where the task is depth).
+        seed: Seed of the initial weights; torch's global generator is left alone.
+        options: Keyword arguments of the space's network (channels, cells, ...).
+    """
+    if isinstance(space, nn.Module):
+        if options:
+            raise ValueError(f"a model has its options already; got {', '.join(options)}")
+        return ModuleSupernet.of(space, input_shape, classes)
+    architectures = SPACES.make(space) if isinstance(space, str) else space
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return NETWORKS.make(architectures.name, architectures, input_shape, classes, **options)
