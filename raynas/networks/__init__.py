@@ -5,8 +5,8 @@ Shape legend of all docstrings: B batch, C channels, H and W height and width, K
 
 from raynas.networks import mobilenet as mobilenet
 from raynas.networks import module as module
-from raynas.networks import nasbench_macro as nasbench_macro
 from raynas.networks import nasbench201 as nasbench201
+from raynas.networks import nasbench_macro as nasbench_macro
 from raynas.networks.build import supernet
 from raynas.networks.supernet import NETWORKS, Choice, Supernet
 

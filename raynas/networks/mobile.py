@@ -1,4 +1,4 @@
-"""Inverted residual blocks with squeeze and excitation, and networks that are stages of them (MobileNetV2, CVPR 2018)."""
+"""Inverted residual blocks (MobileNetV2, CVPR 2018), with squeeze and excitation, and stages of choices among them."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class InvertedResidual(nn.Module):
 
 
 def mobile_layer(style: BlockStyle, option: str, channels_in: int, channels_out: int, stride: int) -> nn.Module:
-    """Return the layer of an option: an inverted residual, or an identity (a 1x1 convolution where the shape changes)."""
+    """Return an option's layer: an inverted residual or an identity (a 1x1 convolution where the shape changes)."""
     block = mobile_block(option)
     if block is not None:
         return InvertedResidual(

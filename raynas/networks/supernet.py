@@ -14,7 +14,6 @@ from raynas.errors import RunError
 from raynas.registry import Registry
 from raynas.spaces import Architecture, Space
 
-
 _CHOSEN: ContextVar[Mapping[str, str] | None] = ContextVar("chosen", default=None)
 
 

@@ -1,6 +1,14 @@
 """What can be chosen: search spaces over named decisions. Numpy only; one space a file."""
 
+from raynas.spaces import darts as darts
+from raynas.spaces import depth as depth
+from raynas.spaces import mobilenet as mobilenet
+from raynas.spaces import module as module
+from raynas.spaces import nasbench101 as nasbench101
 from raynas.spaces import nasbench201 as nasbench201
+from raynas.spaces import nasbench_macro as nasbench_macro
+from raynas.spaces import nds as nds
+from raynas.spaces import ofa_mobilenetv3 as ofa_mobilenetv3
 from raynas.spaces.architecture import Architecture, Decision
 from raynas.spaces.base import Space
 from raynas.spaces.registry import SPACES

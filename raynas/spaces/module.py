@@ -1,6 +1,7 @@
 """A space read off a user's own model: one decision for each name among its `raynas.Choice` modules.
 
-Notation: ``decision=option,decision=option``. Choices of the same name are one decision and must offer the same options.
+Notation: ``decision=option,decision=option``. Choices of the same name are one decision and must offer the same
+options.
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ def _module_of_file(file: Path) -> Any:
         if not file.is_file():
             raise FileNotFoundError(f"no file {file}")
         spec = importlib.util.spec_from_file_location(name, file)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:

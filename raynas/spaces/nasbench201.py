@@ -7,19 +7,16 @@ Notation: ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``, node by node, ``~j`` naming t
 from __future__ import annotations
 
 import functools
-import re
 
-from raynas.errors import ArchitectureError, nearest
 from raynas.spaces.architecture import Architecture, Decision
 from raynas.spaces.base import Space
+from raynas.spaces.notation import cell_edges, edges_on_paths, format_nodes, parse_nodes
 from raynas.spaces.registry import SPACES
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
-"""(target node, source node) of each edge, in reading order of the notation."""
 OUTPUT_NODE = 3
-
-_TERM = re.compile(r"\|(?:[^|~]+~\d+\|)+")
+EDGES = cell_edges(1, OUTPUT_NODE)
+"""(target node, source node) of each edge, in reading order of the notation."""
 
 
 @SPACES.register("nasbench201")
@@ -52,29 +49,11 @@ class Nasbench201(Space):
 
     def format_options(self, options: tuple[str, ...]) -> str:
         """Return ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``."""
-        a, b, c, d, e, f = options
-        return f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
+        return format_nodes(options, 1, OUTPUT_NODE)
 
     def parse_options(self, text: str) -> tuple[str, ...]:
         """Return the six operations of a cell's string; raises ArchitectureError naming the place."""
-        nodes = text.strip().split("+")
-        if len(nodes) != OUTPUT_NODE or not all(_TERM.fullmatch(node) for node in nodes):
-            raise ArchitectureError(f"'{text}' is not of the form |op~0|+|op~0|op~1|+|op~0|op~1|op~2|")
-        options = []
-        for target, node in enumerate(nodes, start=1):
-            terms = [term.rsplit("~", 1) for term in node.strip("|").split("|")]
-            if [source for _, source in terms] != [str(source) for source in range(target)]:
-                raise ArchitectureError(
-                    f"node {target} of '{text}' must take its inputs from 0 to {target - 1} in order"
-                )
-            for operation, source in terms:
-                if operation not in OPERATIONS:
-                    raise ArchitectureError(
-                        f"unknown operation '{operation}' on edge {target}<-{source} of '{text}'"
-                        f"{nearest(operation, OPERATIONS)} (allowed: {', '.join(OPERATIONS)})"
-                    )
-                options.append(operation)
-        return tuple(options)
+        return parse_nodes(text, 1, OUTPUT_NODE, OPERATIONS)
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """Return the first cell, in order of enumeration, that the benchmark's rule calls the same function."""
@@ -107,14 +86,7 @@ def function_string(options: tuple[str, ...]) -> str:
 def live_edges(options: tuple[str, ...]) -> tuple[bool, ...]:
     """Say of each edge whether it lies on a path from input to output; only these can change the output."""
     carries = [option != "none" for option in options]
-    fed, used = {0}, {OUTPUT_NODE}
-    for (target, source), passes in zip(EDGES, carries, strict=True):
-        if passes and source in fed:
-            fed.add(target)
-    for (target, source), passes in reversed(list(zip(EDGES, carries, strict=True))):
-        if passes and target in used:
-            used.add(source)
-    return tuple(p and s in fed and t in used for (t, s), p in zip(EDGES, carries, strict=True))
+    return edges_on_paths(EDGES, carries, {0}, OUTPUT_NODE)
 
 
 @functools.cache

@@ -1,0 +1,218 @@
+"""The DARTS network with weight-shared cells (Liu et al., ICLR 2019; also NAS-Bench-301, Zela et al., ICLR 2022).
+
+Stem 3x3 convolution and batch norm; `cells` cells, of which those at a third and two thirds of the depth are reduction
+cells with half the size and twice the channels; global average pooling; linear classifier. Weights are shared by cell,
+edge and operation: two architectures that use the same operation on the same edge share it in every cell of that kind.
+
+Differences from the released code. There is neither an auxiliary head nor drop path. Batch norm is the same everywhere
+(affine or not, tracked or not), also after pooling: the released search networks normalise pooled maps without scale
+and shift, the networks trained alone do not normalise them (`pool_norm` false). `FactorizedReduce` takes odd sizes, for
+which its second half sees a row and a column of zeros.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from raynas.networks.batchnorm import BatchNorm
+from raynas.networks.operations import ReluConvBn
+from raynas.networks.supernet import NETWORKS, Choice, Supernet
+from raynas.spaces import Architecture, Space
+from raynas.spaces.darts import CELLS, NODES, OPERATIONS, Edge, cells
+
+
+class FactorizedReduce(nn.Module):
+    """ReLU, two 1x1 convolutions of stride 2 that see the even and the odd pixels, side by side; batch norm."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, affine: bool, track: bool) -> None:
+        super().__init__()
+        second = channels_out // 2
+        self.relu = nn.ReLU()
+        self.even = nn.Conv2d(channels_in, channels_out - second, 1, stride=2, bias=False)
+        # Moved by one pixel, zeros behind: the odd pixels come first, and odd sizes give as many as the even ones do.
+        self.shift = nn.ZeroPad2d((-1, 1, -1, 1))
+        self.odd = nn.Conv2d(channels_in, second, 1, stride=2, bias=False)
+        self.norm = BatchNorm(channels_out, affine=affine, track=track)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', ceil(H/2), ceil(W/2))."""
+        x = self.relu(x)
+        out: Tensor = self.norm(torch.cat([self.even(x), self.odd(self.shift(x))], 1))
+        return out
+
+
+def depthwise_separable(
+    channels: int, kernel: int, *, stride: int, dilation: int = 1, affine: bool, track: bool
+) -> list[nn.Module]:
+    """Return ReLU, depthwise and 1x1 convolution, batch norm, which keep C and, but for the stride, the size."""
+    padding = dilation * (kernel // 2)
+    return [
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        BatchNorm(channels, affine=affine, track=track),
+    ]
+
+
+def darts_operation(name: str, channels: int, stride: int, *, pool_norm: bool, affine: bool, track: bool) -> nn.Module:
+    """Return one of the seven operations, (B, C, H, W) -> (B, C, H/stride, W/stride)."""
+    norm = {"affine": affine, "track": track}
+    if name == "skip_connect":
+        return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, **norm)
+    if name in ("max_pool_3x3", "avg_pool_3x3"):
+        pool = nn.MaxPool2d(3, stride, 1) if name[:3] == "max" else nn.AvgPool2d(3, stride, 1, count_include_pad=False)
+        return nn.Sequential(pool, BatchNorm(channels, **norm)) if pool_norm else pool
+    kernel = int(name[-1])
+    if name.startswith("dil"):
+        return nn.Sequential(*depthwise_separable(channels, kernel, stride=stride, dilation=2, **norm))
+    first = depthwise_separable(channels, kernel, stride=stride, **norm)
+    return nn.Sequential(*first, *depthwise_separable(channels, kernel, stride=1, **norm))
+
+
+def allowed_operations(space: Space, kind: str, node: int) -> dict[int, list[str]]:
+    """Return which operations a (sub)space allows on the edges into a node, by the node the edge comes from.
+
+    Args:
+        space: The (sub)space.
+        kind: ``normal`` or ``reduce``.
+        node: The node, 2 to 5.
+    """
+    first, second = (set(space.decision(f"{kind}.node{node}.{slot}").options) for slot in ("op1", "op2"))
+    allowed: dict[int, set[str]] = {}
+    for pair in space.decision(f"{kind}.node{node}.inputs").options:
+        a, b = map(int, pair.split(","))
+        allowed[a] = allowed.get(a, set()) | first
+        allowed[b] = allowed.get(b, set()) | second
+    return {source: [name for name in OPERATIONS if name in allowed[source]] for source in sorted(allowed)}
+
+
+class Cell(nn.Module):
+    """One cell: a `Choice` on every edge that the (sub)space can use; four nodes that sum two edges each.
+
+    Args:
+        space: The (sub)space.
+        kind: ``normal`` or ``reduce``; a reduction cell has stride 2 on the edges from its inputs.
+        channels_in: Channels of the output of the cell before the previous one, and of the previous one.
+        channels: C of every node; the output has four times as many.
+        after_reduction: Whether the previous cell halved the size, so that the earlier input must be halved too.
+        pool_norm: Whether batch norm follows pooling.
+        affine: Whether batch norm has scale and shift.
+        track: Whether batch norm keeps running averages.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        kind: str,
+        channels_in: tuple[int, int],
+        channels: int,
+        *,
+        after_reduction: bool,
+        pool_norm: bool,
+        affine: bool,
+        track: bool,
+    ) -> None:
+        super().__init__()
+        norm = {"affine": affine, "track": track}
+        self.kind = kind
+        self.earlier = (
+            FactorizedReduce(channels_in[0], channels, **norm)
+            if after_reduction
+            else ReluConvBn(channels_in[0], channels, 1, **norm)
+        )
+        self.previous = ReluConvBn(channels_in[1], channels, 1, **norm)
+        self.edges = nn.ModuleDict()
+        for node in NODES:
+            for source, names in allowed_operations(space, kind, node).items():
+                stride = 2 if kind == "reduce" and source < NODES[0] else 1
+                candidates = {n: darts_operation(n, channels, stride, pool_norm=pool_norm, **norm) for n in names}
+                self.edges[_edge_name(node, source)] = Choice(f"{kind} {node}<-{source}", candidates)
+
+    def forward(self, earlier: Tensor, previous: Tensor, nodes: tuple[tuple[Edge, Edge], ...]) -> Tensor:
+        """Run the cell on the outputs of the two cells before it, (B, C1, H1, W1) and (B, C2, H, W) -> (B, 4C, H', W').
+
+        Args:
+            earlier: Output of the cell before the previous one; twice as high and wide after a reduction.
+            previous: Output of the previous cell.
+            nodes: The two edges of each node.
+        """
+        states = [self.earlier(earlier), self.previous(previous)]
+        for node, ((first, a), (second, b)) in zip(NODES, nodes, strict=True):
+            left = self.edges[_edge_name(node, a)](states[a], first)
+            states.append(left + self.edges[_edge_name(node, b)](states[b], second))
+        return torch.cat(states[NODES[0] :], 1)
+
+
+def _edge_name(node: int, source: int) -> str:
+    return f"node{node}_from{source}"
+
+
+@NETWORKS.register("darts")
+@NETWORKS.register("nasbench301")
+class DartsSupernet(Supernet):
+    """The weight-shared DARTS network.
+
+    Args:
+        space: The (sub)space; edges and candidates are built for its options only.
+        input_shape: (C, H, W) of the images.
+        classes: The number of classes.
+        channels: Channels of the nodes of the first cells (16 in the search of DARTS, 32 in NAS-Bench-301, 36 in the
+            networks that DARTS trains alone).
+        cells: Cells in all, at least three (8 in the search and in NAS-Bench-301, 20 in the networks trained alone).
+        stem_multiplier: Channels of the stem are this times `channels`.
+        pool_norm: Whether batch norm follows pooling, as in the search networks of DARTS and CLOSE; false gives the
+            networks that DARTS and NAS-Bench-301 train alone.
+        affine: Whether batch norm has scale and shift.
+        track: Whether batch norm keeps running averages.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        input_shape: tuple[int, int, int],
+        classes: int,
+        *,
+        channels: Annotated[int, Field(ge=2)] = 16,
+        cells: Annotated[int, Field(ge=3)] = 8,
+        stem_multiplier: Annotated[int, Field(ge=1)] = 3,
+        pool_norm: bool = True,
+        affine: bool = False,
+        track: bool = False,
+    ) -> None:
+        super().__init__(space, input_shape, classes)
+        stem = stem_multiplier * channels
+        self.stem = nn.Sequential(
+            nn.Conv2d(input_shape[0], stem, 3, padding=1, bias=False), BatchNorm(stem, affine=affine, track=track)
+        )
+        self.cells = nn.ModuleList()
+        widths, after_reduction = (stem, stem), False
+        for place in range(cells):
+            kind = CELLS[place in (cells // 3, 2 * cells // 3)]
+            channels *= 2 if kind == "reduce" else 1
+            self.cells.append(
+                Cell(
+                    space,
+                    kind,
+                    widths,
+                    channels,
+                    after_reduction=after_reduction,
+                    pool_norm=pool_norm,
+                    affine=affine,
+                    track=track,
+                )
+            )
+            widths, after_reduction = (widths[1], len(NODES) * channels), kind == "reduce"
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[1], classes))
+
+    def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
+        """(B, C, H, W) -> (B, K)."""
+        nodes = dict(zip(CELLS, cells(architecture.options), strict=True))
+        earlier = previous = self.stem(images)
+        for cell in self.cells:
+            earlier, previous = previous, cell(earlier, previous, nodes[cell.kind])
+        logits: Tensor = self.head(previous)
+        return logits
