@@ -107,25 +107,56 @@ def doctor() -> None:
 
 @truth_app.command("build")
 def truth_build(
-    name: Annotated[str, typer.Argument(help="Which table: digits201.")],
+    what: Annotated[str, typer.Argument(help="A table's name (digits201), or a YAML file with truth.train.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Of the YAML file.")] = None,
     out: Annotated[Path | None, typer.Option(help="The table's file; NAME.npz here by default.")] = None,
-    cpus: Annotated[int | None, typer.Option(help="CPUs to use; all by default.")] = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="CPUs to use; all by default.")] = None,
 ) -> None:
     """Train a table's architectures stand-alone, on all cores; interrupted, the same command continues."""
-    from raynas.cluster.truth_build import build_truth, plan_named
-    from raynas.config import RaySettings
+    from raynas.cluster.truth_build import build_truth
+    from raynas.cluster.truth_plan import plan_of
 
-    plan = plan_named(name)
+    plan, settings = plan_of(what, overrides or [])
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task(f"{plan.name}: {len(plan.seeds)} trainings each", total=plan.architectures)
         table = build_truth(
             plan,
-            out or Path(f"{name}.npz"),
-            RaySettings(cpus=cpus),
+            out or Path(f"{Path(what).stem}.npz"),
+            settings.model_copy(update={"cpus": cpus}) if cpus else settings,
             lambda done, total: progress.update(task, completed=done, total=total),
+            command=" ".join(["raynas truth build", what, *(overrides or [])]),
         )
     console.print(repr(table), highlight=False, soft_wrap=True)
+
+
+@truth_app.command("import")
+def truth_import(
+    format_name: Annotated[str, typer.Argument(metavar="FORMAT", help="A format; docs/truth.md lists them.")],
+    path: Annotated[Path, typer.Argument(help="The benchmark's file or folder.")],
+    options: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="The format's options: dataset=cifar100.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The table's file; the table's own name here by default.")] = None,
+) -> None:
+    """Turn a benchmark's official file into a truth table."""
+    from raynas.truth.importers import import_to_file, parse_options
+
+    table, written = import_to_file(format_name, path, parse_options(options or []), out)
+    console.print(repr(table), highlight=False, soft_wrap=True, markup=False)
+    console.print(str(written), highlight=False, soft_wrap=True, markup=False)
+
+
+@truth_app.command("show")
+def truth_show(table: Annotated[str, typer.Argument(help="A shipped table's name, or a file.")]) -> None:
+    """Print what a truth table holds, and where it is from."""
+    from raynas.truth import truth
+    from raynas.truth.show import describe
+
+    lines = describe(truth(table))
+    width = max(len(what) for what, _ in lines)
+    for what, text in lines:
+        console.print(f"{what:<{width}}  {text}", highlight=False, soft_wrap=True, markup=False)
 
 
 def main() -> None:

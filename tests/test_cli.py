@@ -85,6 +85,31 @@ def test_truth_without_a_plan() -> None:
     assert "did you mean 'digits201'" in done.stderr
 
 
+def test_truth_import_and_show(tmp_path: Path) -> None:
+    cell = "|none~0|+|nor_conv_3x3~0|none~1|+|none~0|none~1|skip_connect~2|"
+    (tmp_path / "mine.csv").write_text(f"architecture,test_accuracy\n{cell},90\n{cell},92\n")
+    words = ("truth", "import", "csv", "mine.csv", "space=nasbench201", "dataset=cifar10", "--out", "mine.npz")
+    done = raynas(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "<truth mine: 1 architectures of nasbench201" in done.stdout
+    shown = raynas("truth", "show", "mine.npz", cwd=tmp_path)
+    for text in ("keyed by architecture", "91 to 91%", "2 values each", "source: data", "cifar10"):
+        assert text in shown.stdout
+    again = raynas(*words, cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "mine.npz exists" in again.stderr
+
+
+def test_truth_import_explains_what_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("architecture,test_accuracy\nnothing,90\n")
+    done = raynas("truth", "import", "csv", "mine.csv", "space=nasbench201", "dataset=cifar10", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "mine.csv: line 2: not an architecture of nasbench201: 'nothing' is not of the form" in done.stderr
+    done = raynas("truth", "import", "nasbench11", "mine.csv", cwd=tmp_path)
+    assert "did you mean 'nasbench101'" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.csv"]
+
+
 @pytest.mark.ray
 def test_doctor() -> None:
     done = raynas("doctor")

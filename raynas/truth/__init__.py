@@ -7,9 +7,21 @@ from pathlib import Path
 
 from raynas.callable_module import make_callable
 from raynas.errors import UnknownNameError, nearest
-from raynas.truth.table import PER_ARCHITECTURE, PER_SEED, TruthTable, load_table
+from raynas.truth.columns import PER_ARCHITECTURE, PER_SEED
+from raynas.truth.files import load_table
+from raynas.truth.latency import LatencyTable
+from raynas.truth.table import TruthTable
 
-__all__ = ["PER_ARCHITECTURE", "PER_SEED", "TruthTable", "load_table", "shipped", "shipped_path", "truth"]
+__all__ = [
+    "PER_ARCHITECTURE",
+    "PER_SEED",
+    "LatencyTable",
+    "TruthTable",
+    "load_table",
+    "shipped",
+    "shipped_path",
+    "truth",
+]
 
 
 def shipped_path(name: str) -> Path:

@@ -6,28 +6,38 @@ import math
 
 import numpy as np
 
+from raynas.errors import TruthError
 from raynas.spaces import Architecture, Space
 from raynas.spaces.base import ENUMERATION_LIMIT
 from raynas.truth.table import TruthTable
 
 
-def known_architectures(table: TruthTable, space: Space, rng: np.random.Generator, count: int) -> list[Architecture]:
+def known_architectures(
+    table: TruthTable, space: Space, rng: np.random.Generator, count: int, metric: str | None = None
+) -> list[Architecture]:
     """Return up to `count` architectures of a (sub)space whose truth is known, no two of them the same function.
 
     A function of the table may have several architectures in the subspace, and none of them need be its canonical form;
-    one is drawn uniformly. Where the space is too large to enumerate, only canonical forms inside it are found.
+    one is drawn uniformly among those the table answers for. Where the space is too large to enumerate, only the
+    architectures that stand in the table are found.
 
     Args:
         table: The truth.
         space: The (sub)space that shall hold the architectures.
         rng: The stream of the draw.
         count: How many at most.
+        metric: Leave out architectures of which this metric is not known.
+
+    Raises:
+        TruthError: The table is of another space, or has no such metric.
     """
+    if space.name != table.space_name:
+        raise TruthError(f"truth '{table.name}' is of space {table.space_name}, not of {space.name}")
     members: dict[str, list[Architecture]] = {}
     combinations = math.prod(len(decision.options) for decision in space.decisions)
     candidates = space.enumerate() if combinations <= ENUMERATION_LIMIT else table.architectures
     for architecture in candidates:
-        if table.knows(architecture) and architecture in space:
+        if architecture in space and table.knows(architecture, metric):
             members.setdefault(space.canonical(architecture).text, []).append(architecture)
     functions = sorted(members)
     chosen = [functions[i] for i in sorted(rng.permutation(len(functions))[:count])]

@@ -190,3 +190,29 @@ class TestRank:
         rng = np.random.default_rng(0)
         x, y = rng.normal(size=(2, 60))
         assert rank(x, y, seed=5).to_dict() == rank(x, y, seed=5).to_dict()
+
+
+def test_noise_ceiling_with_missing_seeds_is_that_of_those_there() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 1, (40, 1)) + rng.normal(0, 0.5, (40, 3))
+    values[10:, 2] = np.nan
+    values[30:, 1] = np.nan
+    known = {(0, 1): slice(0, 30), (0, 2): slice(0, 10), (1, 2): slice(0, 10)}
+    taus = {(i, j): stats.kendalltau(values[rows, i], values[rows, j]).statistic for (i, j), rows in known.items()}
+    single = (30 * 29 * taus[0, 1] + 10 * 9 * (taus[0, 2] + taus[1, 2])) / (30 * 29 + 2 * 10 * 9)
+    seeds = 40 / (10 / 3 + 20 / 2 + 10 / 1)
+    ceiling = noise_ceiling(values)
+    assert ceiling.single == pytest.approx(single)
+    assert ceiling.n_seeds == pytest.approx(seeds)
+    assert ceiling.mean == pytest.approx(seeds * single / (1 + (seeds - 1) * single))
+    assert single < ceiling.mean
+
+
+@pytest.mark.parametrize(
+    "values", [np.ones((5, 1)), np.full((5, 3), np.nan), np.ones((0, 2)), np.eye(4)[:, :2] * np.nan]
+)
+def test_noise_ceiling_of_what_has_no_two_seeds_is_unknown(values: np.ndarray) -> None:
+    ceiling = noise_ceiling(values)
+    assert math.isnan(ceiling.single)
+    assert math.isnan(ceiling.mean)
+    assert "unknown" in str(ceiling)

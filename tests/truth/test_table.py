@@ -105,3 +105,69 @@ def test_known_architectures_are_distinct_members() -> None:
         assert all(a in part and table.knows(a) for a in known)
         assert len({SPACE.canonical(a) for a in known}) == 200
     assert known == known_architectures(table, part, stream(0, "test"), 200)
+
+
+def table_with_gaps() -> TruthTable:
+    texts = tuple(sorted({SPACE.canonical(a).text for a in SPACE.enumerate()}))[:4]
+    test = np.array([[90.0, 92.0, np.nan], [np.nan, 80.0, np.nan], [np.nan] * 3, [95.0, 96.0, 97.0]])
+    return TruthTable("gaps", "nasbench201", texts, {"test_accuracy": test, "params_m": np.arange(4.0)}, {})
+
+
+def test_means_are_over_the_seeds_that_are_known(tmp_path: Path) -> None:
+    table_with_gaps().save(tmp_path / "gaps.npz")
+    for table in (table_with_gaps(), load_table(tmp_path / "gaps.npz")):
+        texts = table.texts
+        assert [table.query(texts[row]) for row in (0, 1, 3)] == [91, 80, 96]
+        assert table.n_seeds().tolist() == [2, 1, 0, 3]
+        assert [table.rank_of(texts[row]) for row in (0, 1, 3)] == [2, 3, 1]
+        assert np.isnan(table.values()[2])
+        nowhere = SPACE.parse(texts[2])
+        assert table.knows(nowhere)
+        assert table.knows(nowhere, "params_m")
+        assert not table.knows(nowhere, "test_accuracy")
+        for ask in (table.query, table.per_seed, table.rank_of):
+            with pytest.raises(TruthError, match="does not know the test_accuracy of"):
+                ask(texts[2])
+        with pytest.raises(TruthError, match="one value an architecture"):
+            table.per_seed(texts[0], "params_m")
+
+
+def test_ranking_sets_leave_out_what_is_not_known() -> None:
+    table = table_with_gaps()
+    known = known_architectures(table, SPACE, stream(0, "test"), 10, "test_accuracy")
+    canonical = {SPACE.canonical(architecture).text for architecture in known}
+    assert canonical == {table.texts[row] for row in (0, 1, 3)}
+    assert len(known_architectures(table, SPACE, stream(0, "test"), 10)) == 4
+
+
+def test_tables_of_encodings_answer_only_for_these() -> None:
+    twin = "|skip_connect~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|skip_connect~2|"
+    same = "|none~0|+|nor_conv_3x3~0|none~1|+|none~0|none~1|skip_connect~2|"
+    columns = {"test_accuracy": np.array([[90.0], [91.0]])}
+    both = TruthTable("x", "nasbench201", (twin, same), columns, {}, keyed_by="architecture")
+    assert [both.query(text) for text in (twin, same)] == [90, 91]
+    assert len(known_architectures(both, SPACE, stream(0, "test"), 10)) == 1
+    one = TruthTable("x", "nasbench201", (same,), {"test_accuracy": columns["test_accuracy"][1:]}, {}, "architecture")
+    assert not one.knows(SPACE.parse(twin))
+    with pytest.raises(TruthError, match="each encoding has its own row"):
+        one.query(twin)
+
+
+def test_another_space_is_refused() -> None:
+    other = raynas.space("nasbench_macro").parse("22212202")
+    table = small_table()
+    assert not table.knows(other)
+    for architecture in (other, other.text):
+        with pytest.raises(TruthError, match=r"truth 'small' is of space nasbench201.*22212202"):
+            table.query(architecture)
+
+
+def test_unknown_columns_are_refused(tmp_path: Path) -> None:
+    table = small_table()
+    columns = {**table.columns, "top5": table.columns["params_m"]}
+    TruthTable("x", "nasbench201", table.texts, columns, {}).save(tmp_path / "x.npz")
+    with pytest.raises(TruthError, match=r"columns that are no metrics: top5"):
+        load_table(tmp_path / "x.npz")
+    TruthTable("x", "nasbench201", table.texts, table.columns, {}, "neither").save(tmp_path / "y.npz")  # type: ignore[arg-type]
+    with pytest.raises(TruthError, match="keyed_by is 'neither'"):
+        load_table(tmp_path / "y.npz")
