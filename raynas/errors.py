@@ -45,6 +45,10 @@ class UnknownNameError(ConfigError):
         return type(self), (self.problems[0],)
 
 
+class DataError(ConfigError):
+    """Data that cannot be read as images and targets; holds every problem found, each with its field and index."""
+
+
 class ArchitectureError(RaynasError):
     """A text or a set of options that is not an architecture of the space."""
 

@@ -58,6 +58,28 @@ class Registry(Generic[T]):
         """Build the component; positional arguments are what the caller supplies, options are the user's."""
         return self.get(name)(*args, **options)
 
+    def split_reference(self, text: str) -> tuple[str, dict[str, str]]:
+        """Read ``name:path``, the short spelling for components that have a `path` option, as name and options.
+
+        Any other text is a name without options, so that looking it up explains what is wrong with it.
+        """
+        name, colon, path = text.partition(":")
+        maker = self._makers.get(name)
+        if not colon or not path or maker is None or "path" not in inspect.signature(maker).parameters:
+            return text, {}
+        return name, {"path": path}
+
+    def expand(self, given: object) -> object:
+        """Return a component as a configuration gives it (``name``, or a mapping with a name), a path spelled out.
+
+        What is neither is returned as it is, for the check of types to refuse.
+        """
+        mapping = {"name": given} if isinstance(given, str) else given
+        if not isinstance(mapping, dict) or not isinstance(mapping.get("name"), str):
+            return given
+        name, options = self.split_reference(mapping["name"])
+        return {**options, **mapping, "name": name}
+
     def names(self, pattern: str = "*") -> list[str]:
         """Return the registered names that match a shell pattern, sorted."""
         return sorted(fnmatch.filter(self._makers, pattern))

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from raynas.data.base import DATA, ImageData, Split
+from raynas.data.base import DATA, ImageData
+from raynas.data.split import TensorSplit
 from raynas.streams import stream
 
 
@@ -34,5 +35,5 @@ def digits() -> ImageData:
     train, valid, test = (torch.as_tensor(index) for index in split_indices())
     mean, std = images[train].mean(), images[train].std()
     images = (images - mean) / std
-    splits = [Split(images[index].contiguous(), labels[index]) for index in (train, valid, test)]
+    splits = [TensorSplit(images[index].contiguous(), labels[index]) for index in (train, valid, test)]
     return ImageData("digits", splits[0], splits[1], splits[2], classes=10)

@@ -19,7 +19,7 @@ from raynas.training.settings import OptimizerSettings
 
 @dataclass(frozen=True)
 class RankingSet:
-    """Architectures of known quality on which a supernet's ranking is measured.
+    """Architectures of known quality on which a supernet's ranking is measured; none where there is no truth.
 
     Args:
         architectures: Distinct as functions, all in the supernet's (sub)space.

@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch.nn import functional
 
-from raynas.data import ImageData, Split
+from raynas.data import ImageData, Split, TaskName
 from raynas.networks import Supernet
 from raynas.networks.batchnorm import BatchNormPolicy, scoring_statistics
 from raynas.spaces import Architecture
+from raynas.training.task import Sums
+from raynas.training.task import task as task_named
 
 
 class ScoreProtocol(BaseModel):
@@ -32,7 +33,10 @@ class ScoreProtocol(BaseModel):
 
 @dataclass(frozen=True)
 class Score:
-    """One architecture's score: mean loss (nats an image) and accuracy (percent) on the scored images."""
+    """One architecture's score on the scored images: mean loss and accuracy in percent, both as the task defines them.
+
+    For classification: nats an image and top-1 accuracy; for depth: see `raynas.training.task.Depth`.
+    """
 
     loss: float
     accuracy: float
@@ -42,19 +46,22 @@ class Score:
         return -self.loss if metric == "loss" else self.accuracy
 
 
-def evaluate(supernet: Supernet, split: Split, architecture: Architecture, batch_size: int) -> Score:
+def evaluate(
+    supernet: Supernet,
+    split: Split,
+    architecture: Architecture,
+    batch_size: int,
+    task: TaskName = "classification",
+) -> Score:
     """Return loss and accuracy of one architecture on a split, each image weighing the same.
 
-    The images are cut into as few batches of at most `batch_size` as possible, all of the same size give or take one: a
-    small last batch would be normalised by statistics of its own few images.
+    The batches are those of `Split.slices`: as equal as possible.
     """
-    count = -(-len(split) // batch_size)
-    loss, correct = 0.0, 0
-    for x, y in zip(split.images.tensor_split(count), split.labels.tensor_split(count), strict=True):
-        logits = supernet(x, architecture)
-        loss += functional.cross_entropy(logits, y, reduction="sum").item()
-        correct += int((logits.argmax(1) == y).sum())
-    return Score(loss / len(split), 100.0 * correct / len(split))
+    measure = task_named(task).sums
+    total = Sums(0.0, 0.0, 0)
+    for x, y in split.slices(batch_size):
+        total += measure(supernet(x, architecture), y)
+    return Score(total.loss / total.images, total.quality / total.images)
 
 
 @torch.inference_mode()
@@ -77,8 +84,8 @@ def score_architectures(
             continue
 
         def recalibrate(architecture: Architecture = architecture) -> Score:
-            return evaluate(supernet, calibration, architecture, protocol.batch_size)
+            return evaluate(supernet, calibration, architecture, protocol.batch_size, data.task)
 
         with scoring_statistics(supernet, protocol.batch_norm, recalibrate):
-            scores[architecture] = evaluate(supernet, valid, architecture, protocol.batch_size)
+            scores[architecture] = evaluate(supernet, valid, architecture, protocol.batch_size, data.task)
     return [scores[architecture] for architecture in architectures]

@@ -30,7 +30,7 @@ class StandaloneRecipe(BaseModel):
 
 @dataclass(frozen=True)
 class StandaloneResult:
-    """Accuracies in percent, losses in nats an image, of one training."""
+    """Accuracies in percent and mean losses of one training, as the task of the data defines them."""
 
     valid_accuracy: float
     test_accuracy: float
@@ -66,9 +66,11 @@ def train_standalone(
         total_steps=steps,
         seed=seed,
         name=architecture.text,
+        task=data.task,
+        augmentation=data.augmentation,
     )
     report = trainer.train(steps)
     network.eval()
     with torch.inference_mode():
-        valid, test = (evaluate(network, split, architecture, 1024) for split in (data.valid, data.test))
+        valid, test = (evaluate(network, split, architecture, 1024, data.task) for split in (data.valid, data.test))
     return StandaloneResult(valid.accuracy, test.accuracy, valid.loss, test.loss, report.images_trained)

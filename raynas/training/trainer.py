@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from raynas.data import Split
+from raynas.data import Augmentation, Split, TaskName
 from raynas.methods import Sampler
 from raynas.networks import Supernet
 from raynas.streams import stream
 from raynas.training.settings import OptimizerSettings
+from raynas.training.task import task as task_named
 
 
 class BatchStream:
@@ -55,7 +55,7 @@ class BatchStream:
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What a stretch of training did: mean loss (nats an image), steps, images passed forward and backward."""
+    """What a stretch of training did: mean loss (the task's, an image), steps, images passed forward and backward."""
 
     loss: float
     steps: int
@@ -73,6 +73,8 @@ class Trainer:
         total_steps: Length of the cosine schedule, in steps.
         seed: The run's seed.
         name: What is trained (``root``, a partition's label): each name has its own random streams.
+        task: What is learned.
+        augmentation: What is done to the images; None for nothing.
     """
 
     def __init__(
@@ -85,12 +87,16 @@ class Trainer:
         total_steps: int,
         seed: int,
         name: str,
+        task: TaskName = "classification",
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.supernet, self.split, self.sampler, self.settings = supernet, train, sampler, settings
+        self.task, self.augmentation = task_named(task), augmentation
         self.total_steps = total_steps
         self.step = 0
         self._paths = stream(seed, "paths", name)
         self._batches = BatchStream(len(train), settings.batch_size, stream(seed, "batches", name))
+        self._changes = stream(seed, "augment", name)
         self._optimizer = torch.optim.SGD(
             supernet.parameters(),
             lr=settings.lr,
@@ -107,10 +113,10 @@ class Trainer:
             for group in self._optimizer.param_groups:
                 group["lr"] = self.settings.lr_at(self.step, self.total_steps)
             batch = self._batches.next()
-            x, y = self.split.images[batch], self.split.labels[batch]
+            x, y = self._take(batch)
             self._optimizer.zero_grad(set_to_none=True)
             for architecture in self.sampler.next_step(self._paths):
-                loss = functional.cross_entropy(self.supernet(x, architecture), y)
+                loss = self.task.loss(self.supernet(x, architecture), y)
                 loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.detach())
                 images += len(batch)
@@ -120,6 +126,11 @@ class Trainer:
             self.step += 1
         return TrainReport(torch.stack(losses).mean().item(), steps, images)
 
+    def _take(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        if self.augmentation is None:
+            return self.split.take(batch)
+        return self.split.take_augmented(batch, self.augmentation, self._changes)
+
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizer, step and random streams."""
         return {
@@ -128,6 +139,7 @@ class Trainer:
             "step": self.step,
             "paths": self._paths.bit_generator.state,
             "batches": self._batches.state_dict(),
+            "augment": self._changes.bit_generator.state,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -137,3 +149,4 @@ class Trainer:
         self.step = state["step"]
         self._paths.bit_generator.state = state["paths"]
         self._batches.load_state_dict(state["batches"])
+        self._changes.bit_generator.state = state["augment"]

@@ -81,6 +81,8 @@ class SupernetWorker:
             total_steps=job.round_steps * job.total_rounds,
             seed=job.seed,
             name=job.label,
+            task=data.task,
+            augmentation=data.augmentation,
         )
         self.round = 0
         self.images_trained = 0
@@ -98,7 +100,7 @@ class SupernetWorker:
         """
         job = self.job
         spans = []
-        if self._inherits and self.inherited_tau is None:
+        if self._inherits and self.inherited_tau is None and job.ranking.architectures:
             start = time.time()
             self.inherited_tau = self._rank(self.score(job.ranking.architectures)).kendall_tau
             spans.append(Span("score", start, time.time()))
@@ -128,6 +130,7 @@ class SupernetWorker:
             "loss": trained.loss,
             "images_trained": self.images_trained,
             "images_scored": self.images_scored,
+            "kendall_tau_ceiling": None,
             **report.to_dict(),
             "kendall_tau_inherited": self.inherited_tau,
             "best_candidate": best.architecture.text,

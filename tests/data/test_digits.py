@@ -31,7 +31,7 @@ def test_images_are_normalised_by_the_training_split() -> None:
     raw = torch.as_tensor(source.images[train], dtype=torch.float32)
     restored = data.test.images[:, 0] * raw.std() + raw.mean()
     torch.testing.assert_close(restored, torch.as_tensor(source.images[test], dtype=torch.float32), atol=1e-4, rtol=0)
-    assert torch.equal(data.test.labels, torch.as_tensor(source.target[test]))
+    assert torch.equal(data.test.targets, torch.as_tensor(source.target[test]))
 
 
 def test_unknown_data_names_the_nearest() -> None:

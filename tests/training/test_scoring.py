@@ -25,7 +25,7 @@ def test_scores_are_loss_and_accuracy_of_the_batches() -> None:
     [score] = score_architectures(supernet, DATA, [architecture], protocol)
     with torch.no_grad():
         logits = torch.cat([supernet.train()(DATA.valid.images[a:b], architecture) for a, b in ((0, 50), (50, 100))])
-    labels = DATA.valid.labels[:100]
+    labels = DATA.valid.targets[:100]
     assert score.loss == pytest.approx(functional.cross_entropy(logits, labels).item(), rel=1e-5)
     assert score.accuracy == pytest.approx(100 * (logits.argmax(1) == labels).float().mean().item())
     assert score.value("loss") == -score.loss
@@ -51,7 +51,7 @@ def test_duplicates_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     from raynas.training import scoring
 
-    def count(supernet: object, split: object, architecture: object, batch_size: int) -> Score:
+    def count(supernet: object, split: object, architecture: object, *settings: object) -> Score:
         calls.append(str(architecture))
         return Score(float(len(calls)), 0.0)
 

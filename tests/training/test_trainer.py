@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 import raynas
-from raynas.data import Split
+from raynas.data import Augmentation, TensorSplit
 from raynas.methods import SAMPLERS, Sampler
 from raynas.spaces import Architecture
 from raynas.streams import stream
@@ -22,12 +22,14 @@ SPACE = raynas.space("nasbench201", connected=True)
 SETTINGS = OptimizerSettings(batch_size=16, lr=0.1, lr_min=0.001)
 
 
-def small_split() -> Split:
-    return raynas.data("digits").train.first(100)
+def small_split() -> TensorSplit:
+    split = raynas.data("digits").train.first(100)
+    assert isinstance(split, TensorSplit)
+    return split
 
 
-def small_split_double() -> Split:
-    return Split(small_split().images.double(), small_split().labels)
+def small_split_double() -> TensorSplit:
+    return TensorSplit(small_split().images.double(), small_split().targets)
 
 
 def make_trainer(seed: int = 0, settings: OptimizerSettings = SETTINGS, **keys: object) -> Trainer:
@@ -47,7 +49,7 @@ def test_steps_equal_sgd_written_out() -> None:
     for step in range(8):
         lr = 0.001 + 0.099 * 0.5 * (1 + math.cos(math.pi * step / 20))
         batch = batches.next()
-        loss = functional.cross_entropy(net.train()(split.images[batch], SPACE.sample(paths)), split.labels[batch])
+        loss = functional.cross_entropy(net.train()(split.images[batch], SPACE.sample(paths)), split.targets[batch])
         names = [name for name, _ in net.named_parameters()]
         gradients = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)
         used = {name: g for name, g in zip(names, gradients, strict=True) if g is not None}
@@ -93,6 +95,24 @@ def test_broken_and_continued_is_unbroken() -> None:
         assert torch.equal(a, b)
 
 
+def test_augmented_training_continues_exactly() -> None:
+    augmentation = Augmentation(crop=1, flip=True, cutout=2)
+    whole, first, second = (make_trainer(augmentation=augmentation) for _ in range(3))
+    losses = [whole.train(7).loss, whole.train(6).loss]
+    assert first.train(7).loss == losses[0]
+    assert losses[0] != make_trainer().train(7).loss
+    second.load_state_dict(first.state_dict())
+    assert second.train(6).loss == losses[1]
+
+
+def test_augmentation_has_a_stream_of_its_own() -> None:
+    plain, changed = make_trainer(), make_trainer(augmentation=Augmentation(flip=True))
+    plain.train(5)
+    changed.train(5)
+    assert plain._paths.bit_generator.state == changed._paths.bit_generator.state
+    assert torch.equal(plain._batches.next(), changed._batches.next())
+
+
 def test_several_paths_a_step_sum_their_gradients() -> None:
     pair = [SPACE.sample(np.random.default_rng(i)) for i in range(2)]
 
@@ -107,7 +127,7 @@ def test_several_paths_a_step_sum_their_gradients() -> None:
     report = trainer.train(1)
     net = raynas.supernet(SPACE, input_shape=(1, 8, 8), channels=2, cells=1, seed=0)
     batch, split = BatchStream(100, 16, stream(0, "batches", "root")).next(), small_split()
-    loss = sum(functional.cross_entropy(net.train()(split.images[batch], a), split.labels[batch]) for a in pair)
+    loss = sum(functional.cross_entropy(net.train()(split.images[batch], a), split.targets[batch]) for a in pair)
     gradients = torch.autograd.grad(loss, list(net.parameters()), allow_unused=True)
     for old, now, g in zip(before, trainer.supernet.parameters(), gradients, strict=True):
         torch.testing.assert_close(old - now, torch.zeros_like(old) if g is None else g, atol=1e-5, rtol=1e-4)
