@@ -2,7 +2,7 @@
 
 ::
 
-    RAYNAS_SHARED=/work/shared python experiments/make_cifar10_npz.py --size 16 --out cifar10-16.npz
+    RAYNAS_SHARED=../shared python experiments/make_cifar10_npz.py --size 16 --out cifar10-16.npz
 
 ``--split cifar10-valid`` writes NAS-Bench-201's official halves of the 50,000 training images as train and valid,
 ``--split cifar10`` the first 40,000 as train and the last 10,000 as valid; test is the official 10,000 either way.

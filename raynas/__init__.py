@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from raynas.cluster.launch import run
     from raynas.data import data
     from raynas.networks import Choice, supernet
-    from raynas.networks.cost import Cost, cost
+    from raynas.networks.cost import Cost, cost, costs
+    from raynas.networks.derive import derive
+    from raynas.networks.latency import Latency, latency
     from raynas.ranking import RankingReport, rank
     from raynas.report.run import Run, load
     from raynas.spaces import Architecture, Space, space
@@ -24,12 +26,16 @@ _HOMES = {
     "Architecture": "raynas.spaces",
     "Choice": "raynas.networks",
     "Cost": "raynas.networks.cost",
+    "Latency": "raynas.networks.latency",
     "RankingReport": "raynas.ranking",
     "Run": "raynas.report.run",
     "Space": "raynas.spaces",
     "TruthTable": "raynas.truth",
     "cost": "raynas.networks.cost",
+    "costs": "raynas.networks.cost",
     "data": "raynas.data",
+    "derive": "raynas.networks.derive",
+    "latency": "raynas.networks.latency",
     "load": "raynas.report.run",
     "rank": "raynas.ranking",
     "run": "raynas.cluster.launch",
@@ -41,13 +47,17 @@ __all__ = [
     "Architecture",
     "Choice",
     "Cost",
+    "Latency",
     "RankingReport",
     "Run",
     "Space",
     "TruthTable",
     "__version__",
     "cost",
+    "costs",
     "data",
+    "derive",
+    "latency",
     "load",
     "rank",
     "run",

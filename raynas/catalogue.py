@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -45,13 +47,22 @@ def _keys(model: type[BaseModel] = Config, prefix: str = "") -> Rows:
     """Return every key of a configuration with its default and meaning; components' own options stand with them."""
     rows: list[tuple[str, str]] = []
     for name, field in model.model_fields.items():
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel) and inner is not Component:
+        inner = _section(field.annotation)
+        optional = inner is not field.annotation
+        if inner is None or optional or field.is_required():
+            default = "required" if field.is_required() else f"default {_short(field.get_default())}"
+            rows.append((prefix + name, f"{default}; {field.description}" if field.description else default))
+        if inner is not None:
             rows += _keys(inner, f"{prefix}{name}.")
-            continue
-        default = "required" if field.is_required() else f"default {_short(field.get_default())}"
-        rows.append((prefix + name, f"{default}; {field.description}" if field.description else default))
     return rows
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """Return the section that a key of this type holds, may it be null or not; None for a value or a component."""
+    for kind in typing.get_args(annotation) or (annotation,):
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not Component:
+            return kind
+    return None
 
 
 def _short(value: object) -> str:

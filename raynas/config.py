@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from yaml import YAMLError
 
 from raynas.config_components import (
+    DEFAULT_METRIC,
     DEFAULT_PARTITION_ROUNDS,
     DEFAULT_SAMPLER,
     DEFAULT_SCHEDULER,
     DEFAULT_SEARCHER,
+    Metric,
     check_components,
+    component_mapping,
 )
 from raynas.config_errors import explain
+from raynas.data import DATA
 from raynas.errors import ConfigError, nearest
+from raynas.methods import SAMPLERS
+from raynas.registry import Registry
+from raynas.search import SCHEDULERS, SEARCHERS
+from raynas.spaces import SPACES
 from raynas.training.scoring import ScoreProtocol
 from raynas.training.settings import OptimizerSettings
 from raynas.training.standalone import StandaloneRecipe
@@ -45,29 +53,36 @@ class Component(BaseModel):
         return dict(self.model_extra or {})
 
 
-def _named(default: str | None = None) -> BeforeValidator:
-    """Read ``name`` as ``{name: name}``, and options without a name as options of the default component."""
-
-    def read(value: object) -> object:
-        if isinstance(value, str):
-            return {"name": value}
-        if isinstance(value, dict) and default is not None:
-            return {"name": default, **value}
-        return value
-
-    return BeforeValidator(read)
+def _named(registry: Registry[Any], default: str | None = None) -> BeforeValidator:
+    """Read a component as `component_mapping` does."""
+    return BeforeValidator(lambda value: component_mapping(value, registry, default))
 
 
-Named = Annotated[Component, _named()]
+class TruthTraining(Section):
+    """A truth table that the run makes itself, at its start."""
+
+    architectures: Annotated[
+        int, Field(ge=2, description="distinct architectures drawn and trained; all where the space has fewer")
+    ] = 20
+    seeds: Annotated[int, Field(ge=1, description="trainings each; one gives no noise ceiling")] = 2
+    recipe: Annotated[StandaloneRecipe, Field(description="how each is trained; {} for the defaults")]
 
 
 class TruthSettings(Section):
-    """Which stand-alone truth rankings are measured against."""
+    """Which stand-alone truth rankings are measured against: a table there is, or one trained for this run."""
 
-    name: Annotated[str, Field(description="a shipped table's name, or a file")]
-    metric: Annotated[Literal["test_accuracy", "valid_accuracy"], Field(description="what counts as quality")] = (
-        "test_accuracy"
-    )
+    name: Annotated[str | None, Field(description="a shipped table's name, or a file")] = None
+    train: Annotated[TruthTraining | None, Field(description="instead of name: train a table first")] = None
+    metric: Annotated[Metric, Field(description="what counts as quality")] = DEFAULT_METRIC
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.name is None) == (self.train is None):
+            raise ValueError(
+                "give either name (a shipped table or a file) or train (architectures, seeds, recipe: a table trained "
+                "at the start of the run), and truth=null for a run without truth"
+            )
+        return self
 
 
 class PartitionSettings(Section):
@@ -77,10 +92,10 @@ class PartitionSettings(Section):
 
 
 class MethodSettings(Section):
-    """The parts of the method; each has a neutral setting, all neutral is SPOS."""
+    """The parts of the method; each has a neutral setting, its default; all neutral is SPOS."""
 
-    sampler: Annotated[Component, _named(DEFAULT_SAMPLER)] = Component(name=DEFAULT_SAMPLER)
-    partition: PartitionSettings
+    sampler: Annotated[Component, _named(SAMPLERS, DEFAULT_SAMPLER)] = Component(name=DEFAULT_SAMPLER)
+    partition: Annotated[PartitionSettings | None, Field(description="null for one supernet of the whole space")] = None
 
 
 class TrainSettings(OptimizerSettings):
@@ -128,9 +143,9 @@ class PoolSettings(Section):
     """The candidate pool shared by all partitions."""
 
     capacity: Annotated[int, Field(ge=1)] = 100
-    candidates: Annotated[int, Field(ge=1, description="architectures drawn for it a round and partition")] = 32
+    candidates: Annotated[int, Field(ge=1, description="architectures drawn for it a round and supernet")] = 32
     rescore: Annotated[
-        int, Field(ge=0, description="the best entries in a partition's space, scored anew each round")
+        int, Field(ge=0, description="the best entries in a supernet's space, scored anew each round")
     ] = 8
 
 
@@ -139,13 +154,11 @@ class VerifySettings(Section):
 
     top: Annotated[int, Field(ge=0, description="how many of the best are trained; 0 for none")] = 5
     seeds: Annotated[int, Field(ge=1, description="trainings each")] = 4
-    recipe: Annotated[StandaloneRecipe | None, Field(description="null for the one the truth table was made with")] = (
-        None
-    )
+    recipe: Annotated[StandaloneRecipe | None, Field(description="null for the one the truth was made with")] = None
 
 
 class SearchSettings(Component):
-    """The path search at the end, over the sub-supernets that survived; other keys are the searcher's options."""
+    """The path search at the end, by the sub-supernets that survived or the only one; other keys are the searcher's."""
 
     budget: Annotated[int, Field(ge=1, description="architectures scored")] = 400
     pool: PoolSettings = PoolSettings()
@@ -158,7 +171,9 @@ class RaySettings(Section):
     address: Annotated[str, Field(description="'local', 'auto', or a cluster's address")] = "local"
     cpus: Annotated[int | None, Field(ge=1, description="CPUs of a local Ray; null for all")] = None
     cpus_per_trial: Annotated[int, Field(ge=1, description="CPUs, and torch threads, of each actor")] = 1
-    object_store_mb: Annotated[int, Field(ge=80, description="object store of a local Ray")] = 200
+    object_store_mb: Annotated[
+        int | None, Field(ge=80, description="object store of a local Ray; null for twice the data, at least 200")
+    ] = None
 
 
 class WandbSettings(Section):
@@ -175,15 +190,19 @@ class WandbSettings(Section):
 class Config(Section):
     """The whole configuration of a run."""
 
-    space: Named
+    space: Annotated[Component, _named(SPACES)]
     network: Annotated[dict[str, Any], Field(description="options of the space's network")] = {}
-    data: Named
-    truth: Annotated[TruthSettings, _named()]
-    method: MethodSettings
+    data: Annotated[Component, _named(DATA)]
+    truth: Annotated[
+        TruthSettings | None,
+        BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value),
+        Field(description="null for a run that measures no ranking"),
+    ] = None
+    method: MethodSettings = MethodSettings()
     train: TrainSettings = TrainSettings()
     score: ScoreSettings = ScoreSettings()
-    search: Annotated[SearchSettings, _named(DEFAULT_SEARCHER)] = SearchSettings(name=DEFAULT_SEARCHER)
-    scheduler: Annotated[Component, _named(DEFAULT_SCHEDULER)] = Component(name=DEFAULT_SCHEDULER)
+    search: Annotated[SearchSettings, _named(SEARCHERS, DEFAULT_SEARCHER)] = SearchSettings(name=DEFAULT_SEARCHER)
+    scheduler: Annotated[Component, _named(SCHEDULERS, DEFAULT_SCHEDULER)] = Component(name=DEFAULT_SCHEDULER)
     ray: RaySettings = RaySettings()
     wandb: WandbSettings = WandbSettings()
     seed: Annotated[int, Field(ge=0)] = 0
@@ -238,7 +257,7 @@ def validate(plain: Any, name: str = "the configuration") -> Config:
         raise ConfigError(problems, name)
     filled = config.model_dump()
     for key, options in findings.options.items():
-        if key.startswith("search.verify."):  # a recipe stays as it was given: what it leaves out is the network's own
+        if ".recipe." in key:  # a recipe stays as it was given: what it leaves out is the network's own
             continue
         section = filled
         for part in key.split("."):

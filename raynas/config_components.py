@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import pydantic
 
@@ -27,6 +28,23 @@ DEFAULT_SEARCHER = "evolution"
 DEFAULT_PARTITION_ROUNDS = 20
 SEARCH_KEYS = ("budget", "pool", "verify")
 """Keys of the search section that are not the searcher's options."""
+Metric = Literal["test_accuracy", "valid_accuracy"]
+"""What can count as quality in a truth table."""
+DEFAULT_METRIC: Metric = "test_accuracy"
+_CURE = "give search.verify.recipe, or set search.verify.top=0"
+
+
+def component_mapping(given: object, registry: Registry[Any], default: str | None = None) -> object:
+    """Return a component, however it is written, as a mapping; what cannot be one is returned as it is.
+
+    Args:
+        given: ``name``, ``name:path`` for components with a path, or options with or without a name.
+        registry: Where it is registered.
+        default: The component meant where only options are given.
+    """
+    if isinstance(given, dict) and default is not None:
+        given = {"name": default, **given}
+    return registry.expand(given)
 
 
 @dataclass
@@ -66,9 +84,7 @@ class Findings:
             default: The component meant where only options are given.
             other_keys: Keys of the section that are not the component's.
         """
-        mapping = {"name": given} if isinstance(given, str) else given
-        if isinstance(mapping, dict) and default is not None:
-            mapping = {"name": default, **mapping}
+        mapping = component_mapping(given, registry, default)
         if not isinstance(mapping, dict) or not isinstance(mapping.get("name"), str):
             return None
         name: str = mapping["name"]
@@ -86,26 +102,26 @@ class Findings:
 def check_components(plain: dict[str, Any]) -> Findings:
     """Check every component that can be read, even where other keys are wrong."""
     findings = Findings()
-    method = plain.get("method")
-    method = method if isinstance(method, dict) else {}
     space_name = findings.component("space", SPACES, plain.get("space"))
     if space_name is not None:
         network = plain.get("network") or {}
         findings.component("network", NETWORKS, {**network, "name": space_name} if isinstance(network, dict) else None)
-    findings.component("data", DATA, plain.get("data"))
-    findings.component("method.sampler", SAMPLERS, method.get("sampler", {}), default=DEFAULT_SAMPLER)
+    data_name = findings.component("data", DATA, plain.get("data"))
+    sampler = _section(plain, "method").get("sampler", {})
+    findings.component("method.sampler", SAMPLERS, sampler, default=DEFAULT_SAMPLER)
     scheduler = findings.component("scheduler", SCHEDULERS, plain.get("scheduler", {}), default=DEFAULT_SCHEDULER)
     findings.component("search", SEARCHERS, plain.get("search", {}), default=DEFAULT_SEARCHER, other_keys=SEARCH_KEYS)
 
-    partition = method.get("partition")
-    decisions = partition.get("decisions") if isinstance(partition, dict) else None
+    decisions = _section(plain, "method.partition").get("decisions")
     chosen: Space | None = None
     if space_name is not None and "space" in findings.options:
-        chosen = space(space_name, **findings.options["space"])
-        if isinstance(decisions, list) and decisions and all(isinstance(d, str) for d in decisions):
-            _check_partition(findings, plain, chosen, decisions, str(scheduler))
-    _check_truth(findings, plain, chosen)
-    _check_recipe(findings, plain, space_name)
+        name, options = space_name, findings.options["space"]
+        chosen = findings.attempt("space", lambda: space(name, **options))
+    if chosen is not None and isinstance(decisions, list) and decisions and all(isinstance(d, str) for d in decisions):
+        _check_partition(findings, plain, chosen, decisions, str(scheduler))
+    _check_truth(findings, plain, chosen, data_name)
+    for key in ("search.verify.recipe", "truth.train.recipe"):
+        _check_recipe(findings, key, _section(plain, key), space_name)
     _check_batch_norm(findings, plain)
     _check_cpus(findings, plain)
     return findings
@@ -126,43 +142,73 @@ def _check_partition(
         findings.attempt("scheduler", lambda: SCHEDULERS.make(scheduler, labels, rounds, **options))
 
 
-def _check_truth(findings: Findings, plain: dict[str, Any], chosen: Space | None) -> None:
-    given = plain.get("truth")
+def _check_truth(findings: Findings, plain: dict[str, Any], chosen: Space | None, data_name: str | None) -> None:
+    """Check the truth table against space, metric and data, and that there is a recipe for verification."""
+    verify, given = _section(plain, "search.verify"), plain.get("truth")
+    needs_recipe = verify.get("top") != 0 and not isinstance(verify.get("recipe"), dict)
+    if given is None and needs_recipe:
+        findings.problems.append(f"'search.verify.recipe': there is no truth whose recipe could be taken; {_CURE}")
     name = given.get("name") if isinstance(given, dict) else given
     if not isinstance(name, str):
         return
     table: TruthTable | None = findings.attempt("truth", lambda: truth(name))
     if table is None:
         return
-    if chosen is not None and table.space_name != chosen.name:
+    if chosen is not None:
+        _check_space(findings, table, chosen)
+    metric = given.get("metric", DEFAULT_METRIC) if isinstance(given, dict) else DEFAULT_METRIC
+    if metric in get_args(Metric) and metric not in table.columns:
+        kept = ", ".join(other for other in get_args(Metric) if other in table.columns)
+        findings.problems.append(f"'truth.metric': {table.name} does not hold {metric} (it holds: {kept or 'neither'})")
+    if needs_recipe and data_name is not None and "data" in findings.options:
+        _check_source(findings, table, data_name)
+
+
+def _check_space(findings: Findings, table: TruthTable, chosen: Space) -> None:
+    if table.space_name != chosen.name:
         findings.problems.append(f"'truth': {table.name} is about {table.space_name}, the space is {chosen.name}")
-    search = plain.get("search")
-    verify = search.get("verify") if isinstance(search, dict) else None
-    verify = verify if isinstance(verify, dict) else {}
-    if verify.get("top") == 0 or verify.get("recipe") or "data" not in findings.options:
         return
-    data = plain.get("data")
-    data_name = data.get("name") if isinstance(data, dict) else data
-    cure = "give search.verify.recipe, or set search.verify.top=0"
-    if "recipe" not in table.source:
-        findings.problems.append(f"'search.verify.recipe': {table.name} does not tell how it was trained; {cure}")
-    elif table.source.get("data") != data_name:
+    its_space = findings.attempt("truth", lambda: table.space)
+    if its_space is not None and its_space.decisions != chosen.decisions:
         findings.problems.append(
-            f"'truth': {table.name} was trained on {table.source.get('data')}, the data are {data_name}; {cure}"
+            f"'truth': {table.name} is about {chosen.name} with {dict(its_space.options)}, the space has "
+            f"{dict(chosen.options)}: other architectures"
         )
 
 
-def _check_recipe(findings: Findings, plain: dict[str, Any], space_name: str | None) -> None:
-    search = plain.get("search")
-    verify = search.get("verify") if isinstance(search, dict) else None
-    recipe = verify.get("recipe") if isinstance(verify, dict) else None
-    network = recipe.get("network") if isinstance(recipe, dict) else None
+def _check_source(findings: Findings, table: TruthTable, data_name: str) -> None:
+    """Check that the table's recipe can serve for verification: it is known, and was used on the run's data."""
+    source, options = table.source, json.loads(json.dumps(findings.options["data"], default=str))
+    if "recipe" not in source:
+        findings.problems.append(f"'search.verify.recipe': {table.name} does not tell how it was trained; {_CURE}")
+    elif source.get("data") != data_name:
+        findings.problems.append(
+            f"'truth': {table.name} was trained on {source.get('data')}, the data are {data_name}; {_CURE}"
+        )
+    elif source.get("data_options", options) != options:
+        findings.problems.append(
+            f"'truth': {table.name} was trained on {data_name} with {source['data_options']}, the data are {data_name} "
+            f"with {options}; {_CURE}"
+        )
+
+
+def _check_recipe(findings: Findings, key: str, recipe: dict[str, Any], space_name: str | None) -> None:
+    network = recipe.get("network")
     if not isinstance(network, dict) or space_name not in NETWORKS:
         return
-    key = "search.verify.recipe.network"
     for fixed in sorted({"affine", "track"} & network.keys()):
-        findings.problems.append(f"'{key}.{fixed}': stand-alone networks always have {fixed}=true; leave it out")
-    findings.component(key, NETWORKS, {**network, "name": space_name})
+        findings.problems.append(
+            f"'{key}.network.{fixed}': stand-alone networks always have {fixed}=true; leave it out"
+        )
+    findings.component(f"{key}.network", NETWORKS, {**network, "name": space_name})
+
+
+def _section(plain: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return the section at a dotted key; an empty one where there is none, or something else."""
+    section: object = plain
+    for part in key.split("."):
+        section = section.get(part) if isinstance(section, dict) else None
+    return section if isinstance(section, dict) else {}
 
 
 def _check_cpus(findings: Findings, plain: dict[str, Any]) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import raynas
+from raynas.catalogue import catalogue
 from raynas.config import Config, load_config, validate
 from raynas.errors import ConfigError
+from raynas.truth import TruthTable
 
 ROOT = Path(__file__).resolve().parents[1]
 GOOD: dict[str, Any] = {
@@ -76,6 +81,18 @@ def test_defaults_are_filled_in_also_those_of_components() -> None:
         ({"search": {"name": "evolution", "budget": 0}}, "'search.budget': input should be greater than or equal to 1"),
         ({"score.batch_norm": "running"}, "set network.track=true"),
         ({"score.metric": "accurracy"}, "'score.metric': input should be 'loss' or 'accuracy', got 'accurracy'"),
+        ({"truth": None}, "'search.verify.recipe': there is no truth whose recipe could be taken; give search.verify"),
+        ({"truth": {"metric": "test_accuracy"}}, "'truth': give either name (a shipped table or a file) or train"),
+        ({"truth": {"name": "digits201", "train": {"recipe": {}}}}, "'truth': give either name"),
+        ({"truth": {"train": {"architectures": 20}}}, "'truth.train.recipe' is missing"),
+        ({"truth": {"train": {"architectures": 1, "recipe": {}}}}, "greater than or equal to 2, got 1"),
+        ({"truth": {"train": {"sedes": 1, "recipe": {}}}}, "unknown key 'truth.train.sedes', did you mean 'seeds'?"),
+        (
+            {"truth": {"train": {"recipe": {"network": {"chanels": 2}}}}},
+            "'truth.train.recipe.network.chanels', did you",
+        ),
+        ({"truth": {"train": {"recipe": {"network": {"affine": 1}}}}}, "always have affine=true; leave it out"),
+        ({"method.partition": 5}, "'method.partition' must be a section with keys (decisions), got 5"),
         ({"method": None}, "'method' must be a section with keys (sampler, partition), got None"),
     ],
     ids=lambda value: str(value)[:40],
@@ -89,7 +106,73 @@ def test_a_problem_names_key_value_and_cure(changes: dict[str, Any], sentence: s
 def test_missing_keys_are_named() -> None:
     with pytest.raises(ConfigError) as caught:
         validate({"space": "nasbench201"})
-    assert caught.value.problems == ["'data' is missing", "'truth' is missing", "'method' is missing"]
+    assert caught.value.problems[0] == "'data' is missing"
+
+
+def test_the_least_configuration_is_one_supernet_without_truth() -> None:
+    config = validate({"space": "nasbench201", "data": "digits", "search": {"verify": {"top": 0}}})
+    assert config.truth is None
+    assert config.method.partition is None
+    assert config.method.sampler.name == "uniform"
+    assert config.ray.object_store_mb is None
+    assert validate(config.model_dump(mode="json")) == config
+
+
+def test_parts_can_be_taken_away_on_the_command_line() -> None:
+    config = load_config(GOOD, ["method.partition=null", "truth=null", "search.verify.top=0"])
+    assert (config.method.partition, config.truth) == (None, None)
+
+
+def test_truth_on_demand_brings_its_recipe() -> None:
+    config = load_config(GOOD, truth={"train": {"architectures": 8, "recipe": {"network": {"channels": 2}}}})
+    assert config.truth is not None
+    assert config.truth.train is not None
+    assert (config.truth.train.architectures, config.truth.train.seeds) == (8, 2)
+    assert config.truth.train.recipe.network == {"channels": 2}  # what it leaves out is the network's own
+    assert validate(config.model_dump(mode="json")) == config
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> TruthTable:
+    """A table like the shipped one, as another file."""
+    made = replace(raynas.truth("digits201"), name="other")
+    made.save(tmp_path / "other.npz")
+    return made
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"source": {"data": "digits"}}, "'search.verify.recipe': other does not tell how it was trained; give search"),
+        ({"source": {"recipe": {}, "data": "cifar10"}}, "other was trained on cifar10, the data are digits; give"),
+        (
+            {"source": {"recipe": {}, "data": "digits", "data_options": {"a": 1}}},
+            "trained on digits with {'a': 1}, the",
+        ),
+        ({"columns": {"valid_accuracy": np.ones((1200, 1))}}, "'truth.metric': other does not hold test_accuracy (it"),
+    ],
+)
+def test_a_table_must_fit_the_run(
+    change: dict[str, Any], sentence: str, table: TruthTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace(table, **change).save(tmp_path / "other.npz")
+    monkeypatch.chdir(tmp_path)  # relative paths are relative to the current folder
+    found = problems({"truth": "other.npz"})
+    assert len(found) == 1, found
+    assert sentence in found[0]
+
+
+def test_an_unreadable_table_is_told_under_its_key(tmp_path: Path) -> None:
+    (tmp_path / "broken.npz").write_text("nothing")
+    found = problems({"truth": str(tmp_path / "broken.npz")})
+    assert len(found) == 1
+    assert found[0].startswith("'truth': ")
+    assert "is not a truth table" in found[0]
+
+
+def test_a_path_may_stand_behind_the_name() -> None:
+    plain = {**GOOD, "search": {"verify": {"top": 0}}, "data": "npz:/tmp/x.npz"}
+    assert validate(plain) == validate({**plain, "data": {"name": "npz", "path": "/tmp/x.npz"}})
 
 
 def test_all_problems_at_once() -> None:
@@ -102,6 +185,7 @@ def test_overrides_reach_nested_keys(tmp_path: Path) -> None:
     file.write_text("space: nasbench201\ndata: digits\ntruth: digits201\nmethod: {partition: {decisions: ['3<-0']}}\n")
     config = load_config(file, ["train.lr=0.05", "search.budget=10", "method.partition.decisions=[2<-0]"], seed=7)
     assert (config.train.lr, config.search.budget, config.seed) == (0.05, 10, 7)
+    assert config.method.partition is not None
     assert config.method.partition.decisions == ["2<-0"]
     assert isinstance(config, Config)
 
@@ -143,3 +227,13 @@ def test_a_checked_configuration_takes_overrides_again() -> None:
     again = load_config(config.model_dump(mode="json"), ["train.lr=0.5"], seed=4)
     assert (again.train.lr, again.seed) == (0.5, 4)
     assert again.model_copy(update={"train": config.train, "seed": 3}) == config
+
+
+def test_every_key_is_listed_also_of_sections_that_may_be_null() -> None:
+    rows = dict(catalogue("keys")["keys"])
+    assert rows["truth"].startswith("default null")
+    assert rows["truth.train.architectures"].startswith("default 20")
+    assert rows["truth.train.recipe"].startswith("required")
+    assert rows["method.partition"].startswith("default null")
+    assert "search.verify.recipe.epochs" in rows
+    assert "space.name" not in rows  # a component: its own options stand with it

@@ -18,6 +18,7 @@ LAYERS = [
     {"networks", "search", "truth"},
     {"methods", "data"},
     {"training"},
+    {"testing"},
     {"config_errors"},
     {"config_components"},
     {"config"},
@@ -79,3 +80,13 @@ def test_every_public_name_resolves() -> None:
 
     for name in raynas.__all__:
         assert getattr(raynas, name) is not None
+
+
+def test_functions_are_not_shadowed_by_the_modules_they_are_in() -> None:
+    code = (
+        "import raynas, raynas.networks.derive, raynas.networks.cost, raynas.networks.latency; "
+        "print([n for n in raynas.__all__ if n.islower() and n[0] != '_' and not callable(getattr(raynas, n))], "
+        "raynas.derive is raynas.networks.derive.derive)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] True"

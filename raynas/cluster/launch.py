@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
+from raynas.cluster.header import header_lines, truth_text
 from raynas.cluster.hooks import Hooks
 from raynas.cluster.path_search import search_paths
 from raynas.cluster.plan import Plan, make_plan
@@ -17,11 +18,14 @@ from raynas.cluster.pool_actor import start_pool
 from raynas.cluster.session import cluster_cpus, ray_session
 from raynas.cluster.standalone_tasks import train_all
 from raynas.cluster.supernet_actor import start_supernet
+from raynas.cluster.truth_build import PARTIAL, Building
+from raynas.cluster.truth_plan import plan_configured
 from raynas.config import Config, load_config
 from raynas.report.folder import RunFolder, create_folder, refuse_existing
 from raynas.report.run import Run, load
 from raynas.report.tables import RunTables, Verified
-from raynas.report.text import print_header, print_summary
+from raynas.report.text import print_header, print_line, print_summary
+from raynas.search import PartitionRule
 from raynas.search.found import Found, best_found
 from raynas.tracking import Recorder
 from raynas.tracking.console import ConsoleTracker
@@ -64,7 +68,7 @@ def run(
     console = console or Console(quiet=True)
     with contextlib.ExitStack() as stack:
         with console.status("starting Ray"):
-            stack.enter_context(ray_session(config.ray))
+            stack.enter_context(ray_session(config.ray, plan.data))
         folder = create_folder(config, name)
         Launch(plan, folder, console, began).go()
     done = load(folder.path)
@@ -86,13 +90,13 @@ class Launch:
         self.plan, self.folder, self.console = plan, folder, console
         self.config = plan.config
         self.ledger = Ledger(began=began)
-        self.tables = RunTables(folder, plan.truth, self.config.truth.metric)
         self.recorder = self._recorder()
         self.versions: dict[str, int] = {}
+        self.survivors: tuple[str, ...] = ()
 
     def go(self) -> None:
         """Do all phases in order; whatever ends the run early, the trackers keep what they were told."""
-        print_header(self.console, self._header())
+        print_header(self.console, header_lines(self.plan, self.folder))
         try:
             self._phases()
         except BaseException as error:
@@ -110,14 +114,43 @@ class Launch:
         self.data = ray.put(self.plan.data)
         self.pool = start_pool(self.config.search.pool.capacity, (self.folder.checkpoints / "pool.pkl").absolute())
         self.ledger.add([Span("startup", self.ledger.began, time.time())])
-        parent = self.train_root()
-        states = self.train_partitions(parent)
+        self.train_truth()
+        self.tables = RunTables(self.folder, self.plan.truth, self.config.truth.metric if self.config.truth else None)
+        root = self.train_root()
+        states = {"root": root}
+        if self.plan.rule is not None:
+            states = self.train_partitions(self.plan.rule, root["trainer"]["supernet"])
         found = search_paths(self.plan, states, self.data, self.pool.entries(), self.ledger)
         verified = self.verify(found)
         self.finish(found, verified)
 
+    def train_truth(self) -> None:
+        """Train the truth that the configuration asks for, and measure rankings against it from now on.
+
+        What earlier runs beside this one left unfinished of the same truth is taken over.
+        """
+        if self.config.truth is None or self.config.truth.train is None:
+            return
+        others = sorted(self.folder.path.parent.glob(f"*/{self.folder.truth.name}{PARTIAL}"))
+        plan, threads = plan_configured(self.config), self.config.ray.cpus_per_trial
+        building = Building(plan, self.plan.data, self.folder.truth, threads=threads, others=others)
+        total = len(building.wanted)
+        if building.taken_over:
+            print_line(
+                self.console, "truth", f"{building.taken_over} of {total} architectures taken over from earlier runs"
+            )
+        launched = time.time()
+        with self.console.status(f"truth: {len(building.done)} of {total} architectures trained") as status:
+            for _, results, span in building.train(self.data):
+                self.ledger.add([span], standalone=sum(result.images_trained for result in results))
+                status.update(f"truth: {len(building.done)} of {total} architectures trained")
+        self.ledger.close_gap("startup", launched)
+        table = building.finish(f"truth.train of {self.folder.config}")
+        self.plan = self.plan.measured_against(table, self.config.truth.metric)
+        print_line(self.console, "truth", truth_text(self.plan, table, self.config.truth.metric))
+
     def train_root(self) -> dict[str, Any]:
-        """Train the root supernet and return its weights."""
+        """Train the root supernet and return its worker's state."""
         import ray
 
         with self.ledger.span("startup"):
@@ -128,19 +161,19 @@ class Launch:
             report = ray.get(actor.run_round.remote(self.pool))
             self.report(report)
             self.pool.commit({"root": report.entries})
-        state = ray.get(actor.state_dict.remote())
+        state: dict[str, Any] = ray.get(actor.state_dict.remote())
         ray.kill(actor)
         save_state(state, self.folder.checkpoint("root"))
-        weights: dict[str, Any] = state["trainer"]["supernet"]
-        return weights
+        return state
 
-    def train_partitions(self, parent: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    def train_partitions(self, rule: PartitionRule, parent: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Train the partitions as Tune trials and return the survivors' states."""
         from raynas.cluster.partition_trials import run_partition_trials
 
         launched = time.time()
         kept = run_partition_trials(
             self.plan,
+            rule,
             self.folder,
             parent_state=parent,
             pool=self.pool,
@@ -162,12 +195,15 @@ class Launch:
         if not best:
             return []
         seeds = tuple(range(FIRST_VERIFY_SEED, FIRST_VERIFY_SEED + settings.seeds))
-        recipe = settings.recipe or StandaloneRecipe.model_validate(self.plan.truth.source["recipe"])
+        recipe = settings.recipe
+        if recipe is None:
+            assert self.plan.truth is not None  # without truth a configuration without a recipe is refused
+            recipe = StandaloneRecipe.model_validate(self.plan.truth.source["recipe"])
         verified = {}
         trained = train_all(
             self.plan.space,
             [f.architecture for f in best],
-            self.plan.data,
+            self.data,
             recipe,
             seeds,
             cpus=self.config.ray.cpus_per_trial,
@@ -183,8 +219,7 @@ class Launch:
         label = report.metrics["trial"]
         self.versions[label] = report.metrics["images_trained"]
         self.recorder.log(report.metrics)
-        job = self.plan.root if label == "root" else self.plan.jobs[label]
-        self.tables.add_ranking(report, job)
+        self.tables.add_ranking(report, self.plan.supernets[label])
 
     def finish(self, found: Sequence[Found], verified: Sequence[Verified]) -> None:
         """Write everything that is known only at the end, and the page."""
@@ -194,32 +229,9 @@ class Launch:
         self.recorder.finish(self.tables.summary)
         load(self.folder.path).write_report()
 
-    def _header(self) -> list[tuple[str, str]]:
-        plan, config = self.plan, self.config
-        ceiling = plan.truth.ceiling
-        return [
-            ("run", str(self.folder.path)),
-            (
-                "space",
-                f"{plan.space.name}, {plan.space.size:,} architectures, {len(plan.partitions)} partitions of "
-                f"{', '.join(config.method.partition.decisions)}",
-            ),
-            (
-                "data",
-                f"{plan.data.name}, {len(plan.data.train):,} train / {len(plan.data.valid):,} valid / "
-                f"{len(plan.data.test):,} test images",
-            ),
-            ("truth", f"{plan.truth.name}, {len(plan.truth):,} architectures, noise ceiling of tau {ceiling}"),
-            (
-                "method",
-                f"{config.method.sampler.name} paths, {config.scheduler.name} scheduler, "
-                f"{config.search.name} search, seed {config.seed}",
-            ),
-        ]
-
     def _recorder(self) -> Recorder:
         config = self.config
-        rounds = (config.train.root_rounds, self.plan.rule.longest())
+        rounds = (config.train.root_rounds, self.plan.rule.longest() if self.plan.rule else 0)
         width = max(len(label) for label in ("root", *self.plan.partitions))
         wandb = WandbTracker(
             self.folder.path,

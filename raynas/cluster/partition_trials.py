@@ -17,21 +17,24 @@ from raynas.cluster.trainable import CHECKPOINT_FILE, PartitionTrial, Shared
 from raynas.cluster.tune_callback import ReportCallback
 from raynas.errors import RunError
 from raynas.report.folder import RunFolder
+from raynas.search import PartitionRule
 from raynas.training.worker import PoolLike
 
 
 def run_partition_trials(
     plan: Plan,
+    rule: PartitionRule,
     folder: RunFolder,
     *,
     parent_state: Mapping[str, Any],
     pool: PoolLike,
     hooks: Hooks,
 ) -> tuple[str, ...]:
-    """Train the partitions as the plan's rule decides, and keep each one's last checkpoint in the run folder.
+    """Train the partitions as a rule decides, and keep each one's last checkpoint in the run folder.
 
     Args:
         plan: The run's plan.
+        rule: Decides which partitions train.
         folder: The run folder.
         parent_state: The root's weights.
         pool: The candidate pool.
@@ -50,7 +53,7 @@ def run_partition_trials(
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"CPU": plan.config.ray.cpus_per_trial}),
         param_space={"partition": tune.grid_search(list(plan.partitions))},
-        tune_config=tune.TuneConfig(scheduler=TurnScheduler(plan.rule, hooks), reuse_actors=True),
+        tune_config=tune.TuneConfig(scheduler=TurnScheduler(rule, hooks), reuse_actors=True),
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(folder.path.absolute()),
@@ -68,7 +71,7 @@ def run_partition_trials(
             with result.checkpoint.as_directory() as directory:
                 shutil.copy(Path(directory) / CHECKPOINT_FILE, folder.checkpoint(label))
             trained.append(label)
-    survivors = tuple(label for label in plan.rule.alive if label in trained)
+    survivors = tuple(label for label in rule.alive if label in trained)
     if not survivors:
         errors = "; ".join(str(error) for error in results.errors) or "no checkpoint was written"
         raise RunError(f"no partition survived: {errors} (details in {folder.path / 'tune'})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,10 +25,10 @@ class Plan:
     Args:
         config: The resolved configuration.
         space: The whole space.
-        partitions: Its sub-supernets' spaces by label, in order.
+        partitions: Its sub-supernets' spaces by label, in order; empty where the space is not split.
         data: The images.
-        truth: The truth table.
-        rule: Spends the rounds on the partitions.
+        truth: The truth table; None without truth, and before it is trained.
+        rule: Spends the rounds on the partitions; None where the space is not split.
         root: The root supernet's job.
         jobs: The partitions' jobs, by label.
     """
@@ -37,41 +37,73 @@ class Plan:
     space: Space
     partitions: dict[str, Space]
     data: ImageData
-    truth: TruthTable
-    rule: PartitionRule
+    truth: TruthTable | None
+    rule: PartitionRule | None
     root: SupernetJob
     jobs: dict[str, SupernetJob]
 
+    @property
+    def supernets(self) -> dict[str, SupernetJob]:
+        """The jobs of all supernets, the root's first."""
+        return {"root": self.root, **self.jobs}
+
+    @property
+    def unranked(self) -> list[str]:
+        """The partitions with fewer than two architectures of known truth: there is no tau for them."""
+        return [label for label, job in self.jobs.items() if len(job.ranking.architectures) < 2]
+
     def owner(self, architecture: object, among: tuple[str, ...]) -> str | None:
-        """Return the label of the partition, among these, that holds the architecture; None if none does."""
-        return next((label for label in among if architecture in self.partitions[label]), None)
+        """Return the label of the supernet, among these, whose space holds the architecture; None if none does."""
+        supernets = self.supernets
+        return next((label for label in among if architecture in supernets[label].space), None)
+
+    def measured_against(self, table: TruthTable, metric: str) -> Plan:
+        """Return the plan with every supernet's ranking measured against a metric of a table."""
+        return replace(
+            self,
+            truth=table,
+            root=replace(self.root, ranking=_ranking_set(self.config, self.root, table, metric)),
+            jobs={
+                label: replace(job, ranking=_ranking_set(self.config, job, table, metric))
+                for label, job in self.jobs.items()
+            },
+        )
 
 
 def make_plan(config: Config) -> Plan:
-    """Build everything that needs no training.
+    """Build everything that needs no training; a truth that is to be trained comes in by `Plan.measured_against`.
 
     Raises:
-        ConfigError: The truth table knows fewer than two architectures of a partition.
+        ConfigError: The truth table knows fewer than two architectures of the space.
     """
     whole = space(config.space.name, **config.space.options)
-    partitions = {part.label: part for part in whole.partition(config.method.partition.decisions)}
-    table = truth(config.truth.name)
-    rule = SCHEDULERS.make(
-        config.scheduler.name, tuple(partitions), config.train.partition_rounds, **config.scheduler.options
-    )
-    images = data(config.data.name, **config.data.options)
-    jobs = {label: _job(config, label, part, table, rule.longest()) for label, part in partitions.items()}
-    root = _job(config, "root", whole, table, config.train.root_rounds)
-    unknown = [label for label, job in jobs.items() if len(job.ranking.architectures) < 2]
-    if unknown:
-        raise ConfigError(
-            [f"{table.name} knows fewer than two architectures of partition {label}" for label in unknown]
+    partitions: dict[str, Space] = {}
+    rule: PartitionRule | None = None
+    if config.method.partition is not None:
+        partitions = {part.label: part for part in whole.partition(config.method.partition.decisions)}
+        rule = SCHEDULERS.make(
+            config.scheduler.name, tuple(partitions), config.train.partition_rounds, **config.scheduler.options
         )
-    return Plan(config, whole, partitions, images, table, rule, root, jobs)
+    plan = Plan(
+        config,
+        whole,
+        partitions,
+        data(config.data.name, **config.data.options),
+        None,
+        rule,
+        _job(config, "root", whole, config.train.root_rounds),
+        {label: _job(config, label, part, rule.longest() if rule else 0) for label, part in partitions.items()},
+    )
+    if config.truth is None or config.truth.name is None:
+        return plan
+    table = truth(config.truth.name)
+    plan = plan.measured_against(table, config.truth.metric)
+    if len(plan.root.ranking.architectures) < 2:
+        raise ConfigError([f"'truth': {table.name} knows fewer than two architectures of this space"])
+    return plan
 
 
-def _job(config: Config, label: str, part: Space, table: TruthTable, rounds: int) -> SupernetJob:
-    known = known_architectures(table, part, stream(config.seed, "ranking", label), config.score.architectures)
+def _job(config: Config, label: str, part: Space, rounds: int) -> SupernetJob:
     return SupernetJob(
         label=label,
         space=part,
@@ -81,12 +113,18 @@ def _job(config: Config, label: str, part: Space, table: TruthTable, rounds: int
         round_steps=config.train.round_steps,
         total_rounds=rounds,
         protocol=config.score.protocol,
-        ranking=RankingSet(
-            tuple(known),
-            tuple(table.query(a, config.truth.metric) for a in known),
-            noise_ceiling(np.array([table.per_seed(a, config.truth.metric) for a in known])) if known else None,
-        ),
+        ranking=RankingSet((), ()),
         candidates=config.search.pool.candidates,
         rescore=config.search.pool.rescore,
         seed=config.seed,
+    )
+
+
+def _ranking_set(config: Config, job: SupernetJob, table: TruthTable, metric: str) -> RankingSet:
+    rng = stream(config.seed, "ranking", job.label)
+    known = known_architectures(table, job.space, rng, config.score.architectures, metric)
+    return RankingSet(
+        tuple(known),
+        tuple(table.query(architecture, metric) for architecture in known),
+        noise_ceiling(np.array([table.per_seed(architecture, metric) for architecture in known])) if known else None,
     )

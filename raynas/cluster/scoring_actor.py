@@ -1,6 +1,6 @@
 """`ScoringActor`: scores architectures of several supernets in one process.
 
-There are as many of these as slots, not as supernets: a run may have more survivors than CPUs.
+There are as many of these as slots, not as supernets: a run may have more survivors than CPUs, or fewer.
 """
 
 from __future__ import annotations
@@ -56,18 +56,24 @@ def start_scorers(
     *,
     slots: int,
     cpus: int,
-) -> dict[str, Any]:
-    """Start the actors, dealing the supernets out to them, and return each supernet's actor handle by label."""
+) -> dict[str, list[Any]]:
+    """Start the actors, dealing the supernets out to them, and return each supernet's actor handles by label.
+
+    With more slots than supernets, several actors hold the same one.
+    """
     import ray
 
     labels = list(states)
     remote: Any = ray.remote(num_cpus=cpus)(ScoringActor)
-    handles: dict[str, Any] = {}
-    for first in range(min(slots, len(labels))):
-        mine = labels[first::slots]
+    handles: dict[str, list[Any]] = {label: [] for label in labels}
+    actors = []
+    for slot in range(slots):
+        mine = labels[slot::slots] or [labels[slot % len(labels)]]
         actor = remote.remote(
             {label: jobs[label] for label in mine}, {label: states[label] for label in mine}, data, cpus
         )
-        handles.update(dict.fromkeys(mine, actor))
-    ray.get([actor.ready.remote() for actor in handles.values()])
+        actors.append(actor)
+        for label in mine:
+            handles[label].append(actor)
+    ray.get([actor.ready.remote() for actor in actors])
     return handles

@@ -7,7 +7,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+from torch import Tensor
+
 from raynas.config import RaySettings
+from raynas.data import ImageData
 from raynas.errors import RunError
 
 _QUIET = {
@@ -22,9 +26,17 @@ _QUIET = {
 """Read by Ray when it is imported; a value the user has set is kept."""
 
 
+_LEAST_STORE_MB = 200
+_ARRAYS = (Tensor, np.ndarray)
+
+
 @contextmanager
-def ray_session(settings: RaySettings) -> Iterator[None]:
+def ray_session(settings: RaySettings, images: ImageData | None = None) -> Iterator[None]:
     """Connect to Ray for the duration of a block, or use the connection there is; what was started here is stopped.
+
+    Args:
+        settings: Where and how wide.
+        images: What its object store will hold: by default a local Ray is given room for it.
 
     Raises:
         RunError: There is no Ray at the address, or it is too small for a single trial.
@@ -44,7 +56,7 @@ def ray_session(settings: RaySettings) -> Iterator[None]:
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            object_store_memory=settings.object_store_mb * 2**20,
+            object_store_memory=(settings.object_store_mb or _store_mb(images)) * 2**20,
             namespace="raynas",
         )
     else:
@@ -57,6 +69,13 @@ def ray_session(settings: RaySettings) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _store_mb(images: ImageData | None) -> int:
+    """Return a size for the object store: the run holds the images twice, once for its actors and once for Tune."""
+    splits = (images.train, images.valid, images.test) if images is not None else ()
+    held = sum(int(value.nbytes) for split in splits for value in vars(split).values() if isinstance(value, _ARRAYS))
+    return max(_LEAST_STORE_MB, -(-2 * held // 2**20))
 
 
 def _check_fit(settings: RaySettings) -> None:

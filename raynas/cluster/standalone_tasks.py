@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from raynas.cluster.session import cluster_cpus
 from raynas.data import ImageData
 from raynas.spaces import Architecture, Space
 from raynas.training.ledger import Span
 from raynas.training.standalone import StandaloneRecipe, StandaloneResult
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
 
 Trained = tuple[Architecture, list[StandaloneResult], Span]
 
@@ -35,7 +39,7 @@ def _train_seeds(
 def train_all(
     space: Space,
     architectures: Sequence[Architecture],
-    data: ImageData,
+    data: ImageData | ObjectRef[ImageData],
     recipe: StandaloneRecipe,
     seeds: Sequence[int],
     *,
@@ -46,7 +50,7 @@ def train_all(
     Args:
         space: The architectures' space.
         architectures: What to train.
-        data: Shared with the tasks through the object store.
+        data: The images, or a reference to them in the object store, through which the tasks share them.
         recipe: The training recipe.
         seeds: One training each.
         cpus: CPUs and torch threads a task.
@@ -54,7 +58,7 @@ def train_all(
     import ray
 
     task = ray.remote(num_cpus=cpus, max_retries=3)(_train_seeds)
-    shared = ray.put(data)
+    shared = ray.put(data) if isinstance(data, ImageData) else data
     waiting = list(architectures)[::-1]
     running: dict[object, Architecture] = {}
     width = 2 * max(1, cluster_cpus() // cpus)

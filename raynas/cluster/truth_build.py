@@ -6,76 +6,116 @@ import datetime
 import importlib.metadata
 import json
 import platform
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raynas.cluster.session import ray_session
-from raynas.cluster.standalone_tasks import train_all
+from raynas.cluster.standalone_tasks import Trained, train_all
+from raynas.cluster.truth_plan import PLANS, TruthPlan
 from raynas.config import RaySettings
-from raynas.data import data
-from raynas.errors import TruthError, UnknownNameError, nearest
+from raynas.data import ImageData, data
+from raynas.errors import TruthError
 from raynas.networks.cost import cost
-from raynas.spaces import Architecture, Space, space
-from raynas.streams import stream
-from raynas.training.settings import OptimizerSettings
-from raynas.training.standalone import StandaloneRecipe, StandaloneResult
+from raynas.spaces import SPACES, Architecture, Space
+from raynas.training.standalone import StandaloneResult
 from raynas.truth import PER_SEED, TruthTable
 
+if TYPE_CHECKING:
+    from ray import ObjectRef
 
-@dataclass(frozen=True)
-class TruthPlan:
-    """What a built table holds: so many distinct canonical architectures of a space, each trained with every seed.
+__all__ = ["PARTIAL", "PLANS", "Building", "TruthPlan", "build_truth", "processor"]
+
+PARTIAL = ".partial.jsonl"
+"""What a table's file name is followed by while the table is being made."""
+
+
+class Building:
+    """A table in the making: every architecture that is trained is appended to a partial file at once.
 
     Args:
-        name: The table's name.
-        space: The space drawn from.
-        data: The data set's name.
-        recipe: The stand-alone recipe.
-        architectures: How many distinct canonical architectures to draw, uniformly.
-        seeds: The training seeds.
-        draw_seed: Seed of the draw.
+        plan: What to build.
+        images: The plan's data.
+        out: The table's file; the partial file is ``<out>.partial.jsonl``.
+        threads: CPUs and torch threads a training.
+        others: Partial files of earlier attempts; what they hold of the same plan is taken over.
+
+    Raises:
+        TruthError: The partial file belongs to another plan.
     """
 
-    name: str
-    space: Space
-    data: str
-    recipe: StandaloneRecipe
-    architectures: int
-    seeds: tuple[int, ...]
-    draw_seed: int = 0
+    def __init__(
+        self, plan: TruthPlan, images: ImageData, out: Path, *, threads: int, others: Iterable[Path] = ()
+    ) -> None:
+        self.plan, self.images, self.out, self.threads = plan, images, out, threads
+        self.wanted = plan.draw()
+        self.heading = _heading(plan, self.wanted)
+        self.partial = out.with_name(out.name + PARTIAL)
+        _cut_off_half_a_line(self.partial)
+        own = _read_partial(self.partial, self.heading)
+        if own is None:
+            raise TruthError(f"{self.partial} was begun with another plan; move it away to start anew")
+        self.done: dict[str, dict[str, list[float]]] = {}
+        for other in others:
+            self.done |= _read_partial(other, self.heading) or {}
+        self.taken_over = len(self.done)
+        self.done |= own
 
-    def draw(self) -> list[Architecture]:
-        """Return the architectures: a uniform draw without replacement from the space's canonical forms."""
-        canonical = sorted({self.space.canonical(architecture) for architecture in self.space.enumerate()})
-        chosen = stream(self.draw_seed, "truth", self.name).permutation(len(canonical))[: self.architectures]
-        return [canonical[index] for index in chosen]
+    @property
+    def missing(self) -> list[Architecture]:
+        """What is still to be trained."""
+        return [architecture for architecture in self.wanted if architecture.text not in self.done]
 
+    def train(self, stored: ObjectRef[ImageData] | None = None) -> Iterator[Trained]:
+        """Train what is missing on the Ray there is, and yield each architecture with its results as it is done.
 
-PLANS: dict[str, Callable[[], TruthPlan]] = {
-    "digits201": lambda: TruthPlan(
-        name="digits201",
-        space=space("nasbench201", connected=True),
-        data="digits",
-        recipe=StandaloneRecipe(network={"channels": 8, "cells": 2}, epochs=4, optimizer=OptimizerSettings(lr=0.1)),
-        architectures=1200,
-        seeds=(0, 1, 2, 3),
-    )
-}
-"""The tables this project ships, each with everything needed to make it again."""
+        Args:
+            stored: A reference to the images in the object store, where there is one.
+        """
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        plan, missing = self.plan, self.missing
+        with self.partial.open("a") as log:
+            if self.partial.stat().st_size == 0:
+                log.write(json.dumps(self.heading) + "\n")
+                for text, row in self.done.items():
+                    log.write(json.dumps({"architecture": text, **row}) + "\n")
+                log.flush()
+            shared = self.images if stored is None else stored
+            for trained in train_all(plan.space, missing, shared, plan.recipe, plan.seeds, cpus=self.threads):
+                architecture, results, _ = trained
+                self.done[architecture.text] = _rows(results)
+                log.write(json.dumps({"architecture": architecture.text, **self.done[architecture.text]}) + "\n")
+                log.flush()
+                yield trained
 
+    def finish(self, command: str) -> TruthTable:
+        """Write the table and remove the partial file.
 
-def plan_named(name: str) -> TruthPlan:
-    """Return the plan of a shipped table; raises UnknownNameError."""
-    if name not in PLANS:
-        raise UnknownNameError(f"no plan for truth '{name}'{nearest(name, PLANS)} (allowed: {', '.join(PLANS)})")
-    return PLANS[name]()
+        Args:
+            command: The command that makes the table again, for its record.
+        """
+        table = TruthTable(
+            self.plan.name,
+            self.plan.space.name,
+            tuple(architecture.text for architecture in self.wanted),
+            _columns(self.plan, self.images, self.wanted, self.done),
+            {**self.heading, **_surroundings(), "threads": self.threads, "command": command},
+        )
+        table.save(self.out)
+        self.partial.unlink(missing_ok=True)
+        return table
 
 
 def build_truth(
-    plan: TruthPlan, out: Path, settings: RaySettings, progress: Callable[[int, int], None] = lambda done, total: None
+    plan: TruthPlan,
+    out: Path,
+    settings: RaySettings,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    command: str = "",
 ) -> TruthTable:
     """Train what the plan asks for and is not yet in ``<out>.partial.jsonl``, and write the table to `out`.
 
@@ -86,43 +126,37 @@ def build_truth(
         out: The table's file; refused if it exists.
         settings: Where to run.
         progress: Called with the architectures done and the total.
+        command: The command that makes the table again, for its record; ``raynas truth build NAME`` if empty.
 
     Raises:
         TruthError: The file exists, or the partial file belongs to another plan.
     """
     if out.exists():
         raise TruthError(f"{out} exists; move it away, or give another --out")
-    partial = out.with_name(out.name + ".partial.jsonl")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    images = data(plan.data)
-    wanted = plan.draw()
+    building = Building(plan, data(plan.data, **plan.data_options), out, threads=settings.cpus_per_trial)
+    progress(len(building.done), len(building.wanted))
+    if building.missing:
+        with ray_session(settings, building.images):
+            for _ in building.train():
+                progress(len(building.done), len(building.wanted))
+    return building.finish(command or f"raynas truth build {plan.name}")
+
+
+def _heading(plan: TruthPlan, wanted: Sequence[Architecture]) -> dict[str, Any]:
+    """Return what tells one plan's partial file from another's: everything that the numbers depend on."""
     heading = {
         "plan": plan.name,
         "data": plan.data,
+        "data_options": dict(plan.data_options),
         "recipe": plan.recipe.model_dump(),
         "seeds": list(plan.seeds),
         "architectures": len(wanted),
-        "space": {"name": plan.space.name, "size": plan.space.size},
-        "draw_seed": plan.draw_seed,
+        "space": {"name": plan.space.name, "size": plan.space.size, "options": _needed_options(plan.space, wanted)},
+        "draw": f"uniform over {plan.drawn}{_options_text(plan.space)}, no function twice, seed {plan.draw_seed}",
         "versions": {p: importlib.metadata.version(p) for p in ("torch", "numpy", "scikit-learn", "raynas")},
     }
-    done = _read_partial(partial, heading)
-    progress(len(done), len(wanted))
-    missing = [architecture for architecture in wanted if architecture.text not in done]
-    if missing:
-        with ray_session(settings), partial.open("a") as log:
-            if partial.stat().st_size == 0:
-                log.write(json.dumps(heading) + "\n")
-            trained = train_all(plan.space, missing, images, plan.recipe, plan.seeds, cpus=settings.cpus_per_trial)
-            for architecture, results, _ in trained:
-                done[architecture.text] = _rows(results)
-                log.write(json.dumps({"architecture": architecture.text, **done[architecture.text]}) + "\n")
-                log.flush()
-                progress(len(done), len(wanted))
-    table = _assemble(plan, wanted, done, heading)
-    table.save(out)
-    partial.unlink()
-    return table
+    plain: dict[str, Any] = json.loads(json.dumps(heading, default=str))
+    return plain
 
 
 def processor() -> str:
@@ -140,56 +174,67 @@ def _rows(results: Iterable[StandaloneResult]) -> dict[str, list[float]]:
     return {metric: [getattr(result, metric) for result in listed] for metric in PER_SEED}
 
 
-def _read_partial(partial: Path, heading: dict[str, object]) -> dict[str, dict[str, list[float]]]:
-    """Return what is done, and cut off the line that was being written when the build was interrupted."""
-    if not partial.exists():
+def _needed_options(space: Space, wanted: Sequence[Architecture]) -> dict[str, Any]:
+    """Return the options without which the space would not hold these architectures: those that the table needs.
+
+    An option that only left some architectures out of the draw must not keep the table from wider spaces.
+    """
+    try:
+        plain = SPACES.make(space.name)
+    except TypeError:  # it has options that must be given
+        return dict(space.options)
+    return {} if all(architecture in plain for architecture in wanted) else dict(space.options)
+
+
+def _options_text(space: Space) -> str:
+    given = ", ".join(f"{key}={value}" for key, value in space.options.items())
+    return f" of {space.name} with {given}" if given else ""
+
+
+def _cut_off_half_a_line(partial: Path) -> None:
+    """Remove the line that was being written when the build was interrupted."""
+    text = partial.read_text() if partial.exists() else ""
+    if not text.endswith("\n") and text:
+        partial.write_text(text[: text.rfind("\n") + 1])
+
+
+def _read_partial(partial: Path, heading: Mapping[str, Any]) -> dict[str, dict[str, list[float]]] | None:
+    """Return what a partial file holds, whole lines only; None if it is another plan's."""
+    text = partial.read_text() if partial.exists() else ""
+    first, *lines = text[: text.rfind("\n") + 1].splitlines() or [""]
+    if not first:
         return {}
-    text = partial.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        partial.write_text(whole)
-    if not whole:
-        return {}
-    first, *lines = whole.splitlines()
-    if json.loads(first) != json.loads(json.dumps(heading)):
-        raise TruthError(f"{partial} was begun with another plan; move it away to start anew")
+    if json.loads(first) != heading:
+        return None
     rows = [json.loads(line) for line in lines]
     return {row.pop("architecture"): row for row in rows}
 
 
-def _assemble(
+def _columns(
     plan: TruthPlan,
-    wanted: list[Architecture],
-    done: dict[str, dict[str, list[float]]],
-    heading: dict[str, object],
-) -> TruthTable:
-    import torch
-
-    images = data(plan.data)
-    costs = [
-        cost(
-            plan.space,
-            architecture,
-            input_shape=images.input_shape,
-            classes=images.classes,
-            **plan.recipe.network,
-        )
-        for architecture in wanted
-    ]
-    columns = {
+    images: ImageData,
+    wanted: Sequence[Architecture],
+    done: Mapping[str, Mapping[str, Sequence[float]]],
+) -> dict[str, NDArray[np.floating]]:
+    """Return the table's columns: what was trained, seed by seed, and what each architecture costs."""
+    options = {"input_shape": images.input_shape, "classes": images.classes, **plan.recipe.network}
+    costs = [cost(plan.space, architecture, **options) for architecture in wanted]
+    columns: dict[str, NDArray[np.floating]] = {
         metric: np.array([done[architecture.text][metric] for architecture in wanted], np.float32)
         for metric in PER_SEED
     }
     columns["params_m"] = np.array([c.params_m for c in costs], np.float32)
     columns["flops_m"] = np.array([c.flops_m for c in costs], np.float32)
-    source = {
-        **heading,
-        "draw": f"uniform over canonical connected cells, seed {plan.draw_seed}",
-        "command": f"raynas truth build {plan.name}",
+    return columns
+
+
+def _surroundings() -> dict[str, Any]:
+    """Return what else the numbers depend on: where and when they were made."""
+    import torch
+
+    return {
         "date": datetime.date.today().isoformat(),
         "python": platform.python_version(),
         "processor": processor(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": 1,
     }
-    return TruthTable(plan.name, plan.space.name, tuple(a.text for a in wanted), columns, source)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from raynas.networks.build import supernet
 from raynas.networks.ghost import Meter
-from raynas.networks.supernet import Choice
+from raynas.networks.supernet import NETWORKS, Choice
 from raynas.spaces import SPACES, Architecture, Space
 
 
@@ -75,8 +76,11 @@ class CostModel:
     """
 
     def __init__(self, space: Space, options: Mapping[str, Any]) -> None:
-        with torch.device("meta"):
-            self._network = supernet(space, **{"affine": True, **options})
+        # A user's model is built in earnest: constructors may compute with numbers, which the meta device has not.
+        measured = getattr(NETWORKS.get(space.name), "measured_by_meter", True)
+        with torch.device("meta") if measured else nullcontext():
+            # With running averages: batch norm refuses to take statistics of a single number, which one image can be.
+            self._network = supernet(space, **{"affine": True, **options, "track": True})
         self._dead = self._dead_parameters() if type(space).active is not Space.active else {}
         self._meter = Meter(self._network) if self._network.measured_by_meter else None
         self._network.eval()
@@ -110,7 +114,9 @@ _MODELS: dict[str, CostModel] = {}
 
 def _cost_model(space: Space, options: Mapping[str, Any]) -> CostModel:
     """Return the model of a space and options, made once."""
-    key = json.dumps([space.name, space.options, options], default=str, sort_keys=True)
+    # A space that was not made by `raynas.space` does not say its options, but has them among its attributes.
+    its_own = {name: value for name, value in vars(space).items() if not name.startswith("_")}
+    key = json.dumps([space.name, its_own, space.decisions, options], default=str, sort_keys=True)
     if key not in _MODELS:
         _MODELS[key] = CostModel(space, options)
     return _MODELS[key]

@@ -22,7 +22,8 @@ from raynas.networks.batchnorm import BatchNorm
 from raynas.networks.operations import ReluConvBn
 from raynas.networks.supernet import NETWORKS, Choice, Supernet
 from raynas.spaces import Architecture, Space
-from raynas.spaces.darts import CELLS, NODES, OPERATIONS, Edge, cells
+from raynas.spaces.darts import CELLS, NODES, OPERATIONS, Edge
+from raynas.spaces.darts import cells as cells_of
 
 
 class FactorizedReduce(nn.Module):
@@ -191,7 +192,7 @@ class DartsSupernet(Supernet):
         self.cells = nn.ModuleList()
         widths, after_reduction = (stem, stem), False
         for place in range(cells):
-            kind = CELLS[place in (cells // 3, 2 * cells // 3)]
+            kind = "reduce" if place in (cells // 3, 2 * cells // 3) else "normal"
             channels *= 2 if kind == "reduce" else 1
             self.cells.append(
                 Cell(
@@ -210,9 +211,10 @@ class DartsSupernet(Supernet):
 
     def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
         """(B, C, H, W) -> (B, K)."""
-        nodes = dict(zip(CELLS, cells(architecture.options), strict=True))
+        nodes = dict(zip(CELLS, cells_of(architecture.options), strict=True))
         earlier = previous = self.stem(images)
         for cell in self.cells:
+            assert isinstance(cell, Cell)
             earlier, previous = previous, cell(earlier, previous, nodes[cell.kind])
         logits: Tensor = self.head(previous)
         return logits

@@ -121,18 +121,25 @@ class Meter:
                 self.params += self._sizes[key]
             known = self._known.get(key)
             if known is None:
-                return self._recall(key, forward, args, {})
+                if not isinstance(module, SharedLayer):
+                    return self._recall(key, forward, args, {})
+                # What it does alone: making a small kernel out of the shared one is no part of a path's cost.
+                alone = _plain(module, args)
+                return self._recall(key, lambda x, *choices: alone(x), args, {})
             self.flops += known[1]
             return known[0]
 
         module.forward = counted
 
 
+def _plain(layer: SharedLayer, args: Sequence[Any]) -> nn.Module:
+    return layer.plain(args[0].shape[1], *args[1:])
+
+
 def _parameters(module: nn.Module, args: Sequence[Any]) -> int:
     """Return how many parameters the stand-alone form of a module has."""
-    if isinstance(module, SharedLayer):
-        return sum(p.numel() for p in module.plain(args[0].shape[1], *args[1:]).parameters())
-    return sum(p.numel() for p in module.parameters())
+    alone = _plain(module, args) if isinstance(module, SharedLayer) else module
+    return sum(p.numel() for p in alone.parameters())
 
 
 def _chooses(module: nn.Module) -> bool:

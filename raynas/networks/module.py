@@ -62,41 +62,68 @@ class ModuleSupernet(Supernet):
         """Return a copy of the model in which every choice is replaced by what was chosen."""
         names = (decision.name for decision in self.space.decisions)
         options = dict(zip(names, architecture.options, strict=True))
-        return _decided(copy.deepcopy(self.model), options)
+        return _decided(copy.deepcopy(self.model), options, {})
 
     def _adopt(self, affine: bool | None, track: bool | None) -> None:
         allowed = {decision.name: decision.options for decision in self.space.decisions}
-        _replace_norms(self.model, affine, track)
+        _replace_norms(self.model, affine, track, {})
         for choice in [part for part in self.model.modules() if isinstance(part, Choice)]:
             for option in set(choice.candidates) - set(allowed[choice.decision]):
                 del choice.candidates[option]
 
 
-def _decided(module: nn.Module, options: dict[str, str]) -> nn.Module:
-    """Return the module without choices and shared layers, its children replaced in place."""
-    if isinstance(module, Choice):
-        return _decided(module.candidates[options[module.decision]], options)
-    if isinstance(module, BatchNorm):
-        return module.plain(module.channels)
-    for name, child in module.named_children():
-        setattr(module, name, _decided(child, options))
-    return module
+def _decided(module: nn.Module, options: dict[str, str], done: dict[nn.Module, nn.Module]) -> nn.Module:
+    """Return the module without choices and shared layers, its children replaced in place.
+
+    Args:
+        module: The module.
+        options: The option of each decision.
+        done: What became of the modules seen so far: one that stands in several places stays one.
+    """
+    if module not in done:
+        done[module] = module
+        if isinstance(module, Choice):
+            done[module] = _decided(module.candidates[options[module.decision]], options, done)
+        elif isinstance(module, BatchNorm):
+            done[module] = module.plain(module.channels)
+        else:
+            for name, child in module._modules.items():
+                if child is not None:
+                    module._modules[name] = _decided(child, options, done)
+    return done[module]
 
 
-def _replace_norms(module: nn.Module, affine: bool | None, track: bool | None) -> None:
-    for name, child in module.named_children():
-        if type(child) not in _TORCH_NORMS:
-            _replace_norms(child, affine, track)
-            continue
-        assert isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)
-        ours = BatchNorm(
-            child.num_features,
-            affine=child.affine if affine is None else affine,
-            track=child.track_running_stats if track is None else track,
-            momentum=0.1 if child.momentum is None else child.momentum,
-            eps=child.eps,
-            dims=_TORCH_NORMS[type(child)],
-        )
-        state = {key: value for key, value in child.state_dict().items() if key in ours.state_dict()}
-        ours.load_state_dict(state, strict=False)
-        setattr(module, name, ours.train(child.training))
+def _replace_norms(
+    module: nn.Module, affine: bool | None, track: bool | None, done: dict[nn.Module, nn.Module]
+) -> nn.Module:
+    """Return the module with our batch norms in place of torch's; `done` as in `_decided`."""
+    if module not in done:
+        done[module] = module
+        if type(module) in _TORCH_NORMS:
+            done[module] = _our_norm(module, affine, track)
+        else:
+            for name, child in module._modules.items():
+                if child is not None:
+                    module._modules[name] = _replace_norms(child, affine, track, done)
+    return done[module]
+
+
+def _our_norm(norm: nn.Module, affine: bool | None, track: bool | None) -> BatchNorm:
+    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)
+    ours = BatchNorm(
+        norm.num_features,
+        affine=norm.affine if affine is None else affine,
+        track=norm.track_running_stats if track is None else track,
+        momentum=0.1 if norm.momentum is None else norm.momentum,
+        eps=norm.eps,
+        dims=_TORCH_NORMS[type(norm)],
+    )
+    theirs = norm.state_dict()
+    for tensor in (norm.weight, norm.running_mean):
+        if tensor is not None:
+            ours = ours.to(tensor.device, tensor.dtype)
+    ours.load_state_dict({key: value for key, value in theirs.items() if key in ours.state_dict()}, strict=False)
+    for name, parameter in ours.named_parameters():
+        if name in theirs:
+            parameter.requires_grad_(norm.get_parameter(name).requires_grad)
+    return ours.train(norm.training)

@@ -1,6 +1,6 @@
 """NAS-Bench-101's network with weight-shared cells (Ying et al., ICML 2019; widths by the rules of the benchmark).
 
-Stem 3x3 convolution, BN, ReLU; three stacks of N cells, with a 2x2 max-pool and twice the channels from one stack to the
+Stem 3x3 convolution, BN, ReLU; three stacks of N cells, with a 2x2 max-pool and twice the channels from one to the
 next; global average pooling; linear classifier. Only what is on a path from input to output is run (the pruned cell).
 
 Weight sharing, which the benchmark does not have: a cell holds, for each vertex and operation, weights for its largest
@@ -13,6 +13,7 @@ here both are torch's defaults.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Set
 from typing import Annotated, NamedTuple
 
@@ -189,7 +190,7 @@ class Cell(nn.Module):
             ]
             if step.from_input:
                 terms.append(self.projections[str(step.vertex)](x, step.channels))
-            total = functools.reduce(torch.add, terms)
+            total = functools.reduce(operator.add, terms)
             candidates = self.vertices[str(step.vertex)]
             assert isinstance(candidates, nn.ModuleDict)
             operation = candidates[step.operation]
@@ -198,7 +199,7 @@ class Cell(nn.Module):
         terms = [joined[0] if len(joined) == 1 else torch.cat(joined, 1)] if joined else []
         if plan.from_input:
             terms.append(self.projections[str(OUTPUT)](x, self.channels))
-        return functools.reduce(torch.add, terms)
+        return functools.reduce(operator.add, terms)
 
 
 @NETWORKS.register("nasbench101")

@@ -5,8 +5,7 @@ convolution, BN, h-swish; global average pooling; 1x1 convolution, h-swish; line
 
 A smaller kernel is the centre of the larger one through a learned map, a smaller expansion the first channels, a
 smaller depth the first blocks. Where this differs from the released code: there is no dropout before the classifier
-(0.1 there); a narrow path updates the running averages of its own channels (a no-op there, as all paths are
-recalibrated); and where the resolution is chosen the network resizes its images itself, which the released data loader
+(0.1 there), and where the resolution is chosen the network resizes its images itself, which the released data loader
 does, so that a derived network takes images of the supernet's size.
 """
 
@@ -129,11 +128,11 @@ class ElasticBlock(nn.Module):
     def forward(self, x: Tensor, kernel: int, expansion: int) -> Tensor:
         """(B, C, H, W) -> (B, C', H', W')."""
         width = self.channels_in * expansion
-        out = self.activation(self.expand_norm(self.expand(x, width, 1)))
-        out = self.activation(self.depthwise_norm(self.depthwise(out, width, kernel)))
+        inner = self.activation(self.expand_norm(self.expand(x, width, 1)))
+        inner = self.activation(self.depthwise_norm(self.depthwise(inner, width, kernel)))
         if self.se is not None:
-            out = self.se(out, width)
-        out = self.project_norm(self.project(out, self.channels_out, 1))
+            inner = self.se(inner, width)
+        out: Tensor = self.project_norm(self.project(inner, self.channels_out, 1))
         return x + out if self.keeps_shape else out
 
     @torch.no_grad()

@@ -39,15 +39,27 @@ def colours(labels: list[str]) -> dict[str, str]:
 
 
 def all_figures(run: Run) -> dict[str, str]:
-    """Return every figure of a run's page as SVG text: ``scatter``, ``tau``, ``budget``, ``search``."""
-    metrics, summary = run.metrics, run.summary
-    labels = list(dict.fromkeys(metrics["trial"]))
-    return {
-        "scatter": scatter(run.ranking, metrics, summary["truth"]["metric"]),
-        "tau": tau_over_rounds(metrics, summary["truth"]["ceiling"]),
-        "budget": budget(run.partitions, metrics),
-        "search": best_so_far(run.search, labels),
-    }
+    """Return every figure of a run's page as SVG text.
+
+    ``scatter`` and ``tau`` where two or more architectures of known truth were ranked, ``budget`` where the space was
+    split, ``search`` where something was scored.
+    """
+    metrics, truth = run.metrics, run.summary["truth"]
+    figures = {}
+    if _ranked(metrics):
+        figures["scatter"] = scatter(run.ranking, metrics, truth["metric"])
+        figures["tau"] = tau_over_rounds(metrics, truth["ceiling"])
+    if run.partitions:
+        figures["budget"] = budget(run.partitions, metrics)
+    search = run.search
+    if len(search):
+        figures["search"] = best_so_far(search, list(dict.fromkeys(metrics["trial"])))
+    return figures
+
+
+def _ranked(metrics: pd.DataFrame) -> list[str]:
+    """Return the trials whose ranking was measured."""
+    return list(dict.fromkeys(metrics[metrics["n_architectures"] >= 2]["trial"]))
 
 
 def _height(least: float, labels: Sequence[str]) -> float:
@@ -63,9 +75,8 @@ def _svg(figure: Figure) -> str:
 
 
 def scatter(ranking: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> str:
-    """Draw truth against score after each trial's last round, one panel a trial."""
-    labels = list(dict.fromkeys(metrics["trial"]))
-    colour = colours(labels)
+    """Draw truth against score after each trial's last round, one panel a trial whose ranking was measured."""
+    labels, colour = _ranked(metrics), colours(list(dict.fromkeys(metrics["trial"])))
     columns = min(3, len(labels))
     rows = -(-len(labels) // columns)
     with rc_context(_STYLE):
@@ -87,10 +98,9 @@ def scatter(ranking: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> str:
         return _svg(figure)
 
 
-def tau_over_rounds(metrics: pd.DataFrame, ceiling: float) -> str:
+def tau_over_rounds(metrics: pd.DataFrame, ceiling: float | None) -> str:
     """Draw each trial's tau with its interval over the images it was trained on, the root's included."""
-    labels = list(dict.fromkeys(metrics["trial"]))
-    colour = colours(labels)
+    labels, colour = _ranked(metrics), colours(list(dict.fromkeys(metrics["trial"])))
     root_images = metrics[metrics["trial"] == "root"]["images_trained"].max()
     with rc_context(_STYLE):
         figure = Figure(figsize=(8.5, _height(3.6, labels)), layout="constrained")
@@ -108,21 +118,26 @@ def tau_over_rounds(metrics: pd.DataFrame, ceiling: float) -> str:
             axis.fill_between(
                 x, mine["kendall_tau_ci_low"], mine["kendall_tau_ci_high"], color=colour[label], alpha=0.12, lw=0
             )
-        axis.axhline(ceiling, color="#888888", lw=1, ls="--")
-        axis.annotate(
-            "truth's noise ceiling",
-            (1, ceiling),
-            (-4, 3),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            ha="right",
-            fontsize=8,
-            color="#666666",
-        )
+        if ceiling is not None:
+            _mark_ceiling(axis, ceiling)
         axis.set_xlabel("thousand images trained on the path to this supernet (root's included)")
         axis.set_ylabel("Kendall tau, 95 % interval")
         axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
         return _svg(figure)
+
+
+def _mark_ceiling(axis: Axes, ceiling: float) -> None:
+    axis.axhline(ceiling, color="#888888", lw=1, ls="--")
+    axis.annotate(
+        "truth's noise ceiling",
+        (1, ceiling),
+        (-4, 3),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+        color="#666666",
+    )
 
 
 def budget(partitions: list[dict[str, Any]], metrics: pd.DataFrame) -> str:

@@ -60,6 +60,11 @@ class RunFolder:
         return self.path / "ranking.parquet"
 
     @property
+    def truth(self) -> Path:
+        """The truth table, of a run that trained one."""
+        return self.path / "truth.npz"
+
+    @property
     def search(self) -> Path:
         """Every architecture the search scored, in order."""
         return self.path / "search.parquet"

@@ -26,6 +26,7 @@ def render(run: Run) -> str:
         name=run.path.resolve().name,
         summary=summary,
         best=summary["best"],
+        truth=summary["truth"],
         ledger=run.ledger,
         env=run.env,
         partitions=run.partitions,

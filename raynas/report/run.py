@@ -119,9 +119,13 @@ class Run:
     def __repr__(self) -> str:
         if not self.folder.summary.exists():
             return f"<run {self.path}: not finished>"
-        ranking = self.summary["ranking"]
-        root = number(ranking["root"]["kendall_tau"], 2)
-        return f"<run {self.path}: best {self.best}, root tau {root}, {len(ranking) - 1} partitions>"
+        summary = self.summary
+        parts = [f"best {self.best}"]
+        if summary["truth"] is not None:
+            parts.append(f"root tau {number(summary['ranking']['root']['kendall_tau'], 2)}")
+        if self.partitions:
+            parts.append(f"{len(self.partitions)} partitions")
+        return f"<run {self.path}: {', '.join(parts)}>"
 
 
 def load(path: str | Path) -> Run:

@@ -56,12 +56,13 @@ class RunTables:
 
     Args:
         folder: The run folder.
-        truth: The truth table.
-        metric: The truth's metric that counts as quality.
+        truth: The truth table; None without truth.
+        metric: The truth's metric that counts as quality; None without truth.
     """
 
-    def __init__(self, folder: RunFolder, truth: TruthTable, metric: str) -> None:
-        self.folder, self.truth, self.metric = folder, truth, metric
+    def __init__(self, folder: RunFolder, truth: TruthTable | None, metric: str | None) -> None:
+        self.folder = folder
+        self.truth = None if truth is None or metric is None else (truth, metric)
         self.summary: dict[str, Any] = {}
         self._ranking: dict[tuple[str, int], pd.DataFrame] = {}
         self._reports: dict[str, dict[str, Any]] = {}
@@ -78,7 +79,7 @@ class RunTables:
                 "score": [score.value(job.protocol.metric) for score in report.scores],
                 "loss": [score.loss for score in report.scores],
                 "accuracy": [score.accuracy for score in report.scores],
-                "truth": list(job.ranking.truth),
+                "truth": np.array(job.ranking.truth, np.float64),
             }
         )
 
@@ -94,7 +95,7 @@ class RunTables:
         """Write all tables and the summary.
 
         Args:
-            partitions: All partitions' spaces, by label.
+            partitions: All partitions' spaces, by label; none where the space was not split.
             survivors: Those that were searched.
             found: What the search scored.
             verified: What was trained stand-alone.
@@ -138,7 +139,6 @@ class RunTables:
     def _summary(
         self, survivors: Sequence[str], verified: Sequence[Verified], found: Sequence[Found]
     ) -> dict[str, Any]:
-        ceiling = self.truth.ceiling_of(self.metric)
         rows = [self._verified_row(v) for v in verified]
         best = max(rows, key=lambda row: float(row["valid_accuracy"]), default=None)
         if best is None and found:
@@ -152,35 +152,50 @@ class RunTables:
                 label: {key: report[key] for key in _RANKING_KEYS}
                 for label, report in sorted(self._reports.items(), key=lambda item: (item[0] != "root", item[0]))
             },
-            "truth": {
-                "name": self.truth.name,
-                "metric": self.metric,
-                "architectures": len(self.truth),
-                "ceiling_single_seed": ceiling.single,
-                "ceiling": ceiling.mean,
-            },
+            "truth": self._truth_row(),
+        }
+
+    def _truth_row(self) -> dict[str, Any] | None:
+        if self.truth is None:
+            return None
+        table, metric = self.truth
+        ceiling = table.ceiling_of(metric)
+        return {
+            "name": table.name,
+            "metric": metric,
+            "architectures": int(np.isfinite(table.values(metric)).sum()),
+            "ceiling_single_seed": ceiling.single,
+            "ceiling": ceiling.mean,
         }
 
     def _found_row(self, found: Found) -> dict[str, Any]:
-        known = self.truth.knows(found.architecture)
+        row = {"architecture": found.architecture.text, "score": found.score, "scorer": found.scorer}
+        if self.truth is None:
+            return {**row, "true_rank": None, "true_accuracy": None}
+        table, metric = self.truth
+        known = table.knows(found.architecture, metric)
         return {
-            "architecture": found.architecture.text,
-            "score": found.score,
-            "scorer": found.scorer,
-            "true_rank": self.truth.rank_of(found.architecture, self.metric) if known else None,
-            "true_accuracy": self.truth.query(found.architecture, self.metric) if known else None,
+            **row,
+            "true_rank": table.rank_of(found.architecture, metric) if known else None,
+            "true_accuracy": table.query(found.architecture, metric) if known else None,
         }
 
     def _verified_row(self, verified: Verified) -> dict[str, Any]:
-        own = verified.mean(self.metric)
         return {
             **self._found_row(verified.found),
             "valid_accuracy": verified.mean("valid_accuracy"),
             "test_accuracy": verified.mean("test_accuracy"),
             "test_accuracy_std": verified.std("test_accuracy"),
             "seeds": len(verified.results),
-            "place": 1 + int((self.truth.values(self.metric) > own).sum()),
+            "place": self._place(verified),
         }
+
+    def _place(self, verified: Verified) -> int | None:
+        """Return the place that an architecture's own training would have in the truth."""
+        if self.truth is None:
+            return None
+        table, metric = self.truth
+        return 1 + int((table.values(metric) > verified.mean(metric)).sum())
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -16,26 +16,37 @@ from raynas.report.run import Run, number
 _WIDE_ONLY = ("rounds", "spearman", "P@top5%")
 
 
+def count(value: int) -> str:
+    """Return how many there are: every digit of what can be grasped, else the magnitude."""
+    return f"{value:,}" if value < 10**9 else f"{value:.2g}"
+
+
+def print_line(console: Console, key: str, text: str) -> None:
+    """Print a key and a text."""
+    console.print(f"[dim]{key:<10}[/]{text}", highlight=False, soft_wrap=True)
+
+
 def print_header(console: Console, lines: Sequence[tuple[str, str]]) -> None:
     """Print what is about to happen: a key and a text a line."""
     for key, text in lines:
-        console.print(f"[dim]{key:<10}[/]{text}", highlight=False, soft_wrap=True)
+        print_line(console, key, text)
     console.print()
 
 
 def print_summary(console: Console, run: Run) -> None:
-    """Print what came out: the tau table, the best architectures, what was spent, where everything is."""
+    """Print what came out: the supernets' table, the best architectures, what was spent, where everything is."""
     summary, ledger = run.summary, run.ledger
 
     def line(head: str, text: str) -> None:
         console.print(f"[bold]{head:<10}[/]{text}", highlight=False, soft_wrap=True)
 
-    console.print()
-    table = _ranking_table(summary, wide=console.width >= 112)
-    width = console.width
-    console.width = max(width, _needed_width(console, table))  # a table that is too wide beats one without its names
-    console.print(table)
-    console.width = width
+    if summary["truth"] is not None or len(summary["ranking"]) > 1:
+        console.print()
+        table = _supernet_table(summary, wide=console.width >= 112)
+        width = console.width
+        console.width = max(width, _needed_width(console, table))  # too wide a table beats one without its names
+        console.print(table)
+        console.width = width
     if summary["verified"]:
         console.print(
             "the best found, trained stand-alone (* the best of them by validation accuracy):", highlight=False
@@ -76,17 +87,20 @@ def _best_line(best: dict[str, Any], summary: dict[str, Any]) -> str:
         seeds = f"± {best['test_accuracy_std']:.2f} % ({best['seeds']} seeds)" if best["seeds"] > 1 else "% (one seed)"
         parts.append(f"stand-alone test accuracy {best['test_accuracy']:.2f} {seeds}")
     parts.append(_rank_text(best, summary))
-    return ", ".join(parts)
+    return ", ".join(part for part in parts if part)
 
 
 def _verified_line(row: dict[str, Any], summary: dict[str, Any]) -> str:
     return (
         f"score {number(row['score'], 3)}  valid {row['valid_accuracy']:.2f} %  test {row['test_accuracy']:.2f} %  "
         f"{row['architecture']}  {_rank_text(row, summary)}"
-    )
+    ).rstrip()
 
 
 def _rank_text(row: dict[str, Any], summary: dict[str, Any]) -> str:
+    """Return where an architecture stands in the truth; nothing where there is none."""
+    if summary["truth"] is None:
+        return ""
     total = summary["truth"]["architectures"]
     if row["true_rank"] is not None:
         return f"true rank {row['true_rank']} of {total:,}"
@@ -95,11 +109,15 @@ def _rank_text(row: dict[str, Any], summary: dict[str, Any]) -> str:
     return f"not in {summary['truth']['name']}"
 
 
-def _ranking_table(summary: dict[str, Any], *, wide: bool) -> Table:
-    """Return the table of taus; a narrow console gets the columns that matter most."""
+def _supernet_table(summary: dict[str, Any], *, wide: bool) -> Table:
+    """Return one row a supernet: how well it ranks, and whether it survived; what does not apply has no column.
+
+    A narrow console gets the columns that matter most.
+    """
     truth = summary["truth"]
+    split = len(summary["ranking"]) > 1
     table = Table(
-        title=f"ranking against {truth['name']} {truth['metric']} (noise ceiling {number(truth['ceiling'], 2)})",
+        title=_table_title(truth),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -107,22 +125,35 @@ def _ranking_table(summary: dict[str, Any], *, wide: bool) -> Table:
     )
     rows = []
     for label, row in summary["ranking"].items():
-        inherited = row["kendall_tau_inherited"]
-        cells = {
-            "trial": label,
-            "rounds": str(row["round"]),
-            "n": str(row["n_architectures"]),
-            "inherited": "" if label == "root" else number(inherited, 3),
-            "tau": number(row["kendall_tau"], 3),
-            "95 % interval": f"[{number(row['kendall_tau_ci_low'], 2)}, {number(row['kendall_tau_ci_high'], 2)}]",
-            "ceiling": number(row["kendall_tau_ceiling"], 2),
-            "spearman": number(row["spearman"], 3),
-            "P@top5%": number(row["p_at_top5"], 2),
-            "": "" if label == "root" else ("survived" if label in summary["survivors"] else "rejected"),
-        }
-        rows.append({name: cell for name, cell in cells.items() if wide or name not in _WIDE_ONLY})
+        cells = {"trial": label, "rounds": str(row["round"])}
+        if truth is not None:
+            cells |= _ranking_cells(label, row, split=split)
+        if split:
+            cells[""] = "" if label == "root" else ("survived" if label in summary["survivors"] else "rejected")
+        rows.append({name: cell for name, cell in cells.items() if wide or truth is None or name not in _WIDE_ONLY})
     for name in rows[0]:
         table.add_column(name, justify="left" if name in ("trial", "") else "right", no_wrap=True)
     for cells in rows:
         table.add_row(*(escape(cell) for cell in cells.values()))
     return table
+
+
+def _table_title(truth: dict[str, Any] | None) -> str:
+    if truth is None:
+        return "supernets (no truth, not ranked)"
+    return f"ranking against {truth['name']} {truth['metric']} (noise ceiling {number(truth['ceiling'], 2)})"
+
+
+def _ranking_cells(label: str, row: dict[str, Any], *, split: bool) -> dict[str, str]:
+    known = row["kendall_tau"] is not None
+    inherited = {"inherited": "" if label == "root" else number(row["kendall_tau_inherited"], 3)} if split else {}
+    interval = f"[{number(row['kendall_tau_ci_low'], 2)}, {number(row['kendall_tau_ci_high'], 2)}]"
+    return {
+        "n": str(row["n_architectures"]),
+        **inherited,
+        "tau": number(row["kendall_tau"], 3),
+        "95 % interval": interval if known else "-",
+        "ceiling": number(row["kendall_tau_ceiling"], 2),
+        "spearman": number(row["spearman"], 3),
+        "P@top5%": number(row["p_at_top5"], 2),
+    }

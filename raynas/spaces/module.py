@@ -6,6 +6,7 @@ options.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -37,7 +38,11 @@ class ModuleSpace(Space):
         # A worker's current folder is another one.
         self.path = f"{Path(place).resolve()}{colon}{maker}" if place.endswith(".py") else path
         self.arguments = dict(arguments or {})
-        super().__init__(decisions_of(self.build((3, 32, 32), 10)))
+        _load(self.path)
+        torch = sys.modules.get("torch")  # spaces do without torch, but the file that holds a model has loaded it
+        with torch.random.fork_rng(devices=[]) if torch else contextlib.nullcontext():
+            model = self.build((3, 32, 32), 10)
+        super().__init__(decisions_of(model))
 
     @classmethod
     def of(cls, model: Any) -> ModuleSpace:
@@ -56,13 +61,16 @@ class ModuleSpace(Space):
         if not self.path:
             raise ConfigError(["this space was read off a model in memory; give its file: module:my_file.py:Name"])
         maker = _load(self.path)
-        accepted = inspect.signature(maker).parameters
         offered = {"input_shape": input_shape, "classes": classes}
-        given = {key: value for key, value in offered.items() if key in accepted and key not in self.arguments}
         try:
-            return maker(**given, **self.arguments)
-        except TypeError as error:
-            raise ConfigError([f"{self.path} cannot be built: {error}"], "the space") from error
+            accepted = inspect.signature(maker).parameters
+            given = {key: value for key, value in offered.items() if key in accepted and key not in self.arguments}
+            model = maker(**given, **self.arguments)
+        except Exception as error:  # whatever the user's code raises
+            raise ConfigError([f"{self.path} cannot be built: {type(error).__name__}: {error}"], "the space") from error
+        if not hasattr(model, "modules"):
+            raise ConfigError([f"{self.path} makes a {type(model).__name__}, not a torch.nn.Module"], "the space")
+        return model
 
     def format_options(self, options: tuple[str, ...]) -> str:
         """Return ``decision=option,decision=option``."""
@@ -100,7 +108,13 @@ def decisions_of(model: Any) -> list[Decision]:
         options = tuple(candidates)
         if found.setdefault(name, options) != options:
             problems.append(f"two choices are named '{name}' and offer {found[name]} and {options}")
-        problems += [f"'{word}' must not hold ',' or '='" for word in (name, *options) if {",", "="} & set(word)]
+        if not options:
+            problems.append(f"the choice '{name}' has no candidates")
+        problems += [
+            f"'{word}' must not hold ',' or '=', be empty, or begin or end with a space"
+            for word in (name, *options)
+            if {",", "="} & set(word) or not word or word != word.strip()
+        ]
     if not found:
         problems.append(f"{type(model).__name__} has no raynas.Choice")
     if problems:
@@ -114,7 +128,7 @@ def _load(path: str) -> Callable[..., Any]:
         raise ConfigError([f"'{path}' does not say where: my_file.py:Name or package.module:Name"], "the space")
     try:
         module = _module_of_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-    except (ImportError, OSError, SyntaxError) as error:
+    except Exception as error:  # whatever the user's file raises
         raise ConfigError([f"'{path}' cannot be loaded: {type(error).__name__}: {error}"], "the space") from error
     if not callable(getattr(module, name, None)):
         others = _names(vars(module).items(), module.__name__)

@@ -28,9 +28,7 @@ class ConsoleTracker:
         seconds = row["seconds_train"] + row["seconds_score"]
         self._console.print(
             f"{row['trial']:<{self._width}}  round {row['round']:>2}/{total:<2}  loss {row['loss']:.3f} | "
-            f"tau [bold]{row['kendall_tau']:.2f}[/] \\[{row['kendall_tau_ci_low']:.2f}, "
-            f"{row['kendall_tau_ci_high']:.2f}] n={row['n_architectures']} | P@top5% {row['p_at_top5']:.2f} | "
-            f"pool overlap {row['pool_overlap']:.2f} | {seconds:.1f}s",
+            f"{_ranking(row)} | pool overlap {row['pool_overlap']:.2f} | {seconds:.1f}s",
             highlight=False,
             soft_wrap=True,
         )
@@ -38,3 +36,14 @@ class ConsoleTracker:
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Print nothing: the summary has a place of its own."""
         del summary
+
+
+def _ranking(row: Row) -> str:
+    """Return what the report says of the supernet's ranking."""
+    n = row["n_architectures"]
+    if n < 2:
+        return "no tau (n=1)" if n else "no truth"
+    return (
+        f"tau [bold]{row['kendall_tau']:.2f}[/] \\[{row['kendall_tau_ci_low']:.2f}, "
+        f"{row['kendall_tau_ci_high']:.2f}] n={n} | P@top5% {row['p_at_top5']:.2f}"
+    )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import ray
+import torch
 
 import raynas
+from raynas.cluster import session
 from raynas.cluster.session import ray_session
 from raynas.config import RaySettings
 from raynas.errors import RunError
@@ -35,3 +38,21 @@ def test_a_ray_too_small_for_a_trial(local_ray: None) -> None:
     ):
         pass
     assert ray.is_initialized()
+
+
+@pytest.mark.parametrize(("wanted", "held", "megabytes"), [(None, 1, 200), (None, 150, 300), (120, 150, 120)])
+def test_the_object_store_holds_the_data_twice(
+    wanted: int | None, held: int, megabytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = SimpleNamespace()
+    images: Any = SimpleNamespace(
+        train=SimpleNamespace(images=torch.empty(held * 2**20, dtype=torch.uint8)), valid=nothing, test=nothing
+    )
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **keys: asked.update(keys))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(session, "cluster_cpus", lambda: 2)
+    with session.ray_session(RaySettings(object_store_mb=wanted), images):
+        pass
+    assert asked["object_store_memory"] == megabytes * 2**20

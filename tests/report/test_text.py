@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from raynas.report.text import print_summary
+from raynas.report.text import count, print_summary
 
 ROW = {
     "round": 4, "n_architectures": 200, "kendall_tau_inherited": 0.41, "kendall_tau": 0.523, "kendall_tau_ci_low": -0.1,
@@ -23,11 +23,14 @@ BEST = {
 
 def printed(width: int, label: str = "3<-0=skip_connect", **changes: Any) -> str:
     best = {**BEST, **changes}
-    summary = {
+    return printed_summary(width, {
         "ranking": {"root": {**ROW, "kendall_tau_inherited": None}, label: ROW, "3<-0=none": ROW},
         "survivors": ["3<-0=none"], "verified": [best], "best": best,
         "truth": {"name": "digits201", "metric": "test_accuracy", "ceiling": 0.858, "architectures": 1200},
-    }  # fmt: skip
+    })  # fmt: skip
+
+
+def printed_summary(width: int, summary: dict[str, Any]) -> str:
     ledger = {
         "images_trained": 1_000, "images_scored": 2_000, "images_standalone": 3_000, "wall_seconds": 12.0,
         "process_seconds": {"train": 3.0}, "overhead_percent": 2.5, "busy_percent": 70.0, "slots": 2,
@@ -73,3 +76,37 @@ def test_known_architectures_and_single_seeds() -> None:
     text = printed(150, true_rank=7, seeds=1)
     assert "true rank 7 of 1,200" in text
     assert "97.95 % (one seed)" in text
+
+
+def without_truth(*partitions: str) -> dict[str, Any]:
+    row = {**dict.fromkeys(ROW), "round": 4, "n_architectures": 0}
+    best = {**BEST, "place": None}
+    ranking = dict.fromkeys(("root", *partitions), row)
+    return {"ranking": ranking, "survivors": [], "verified": [best], "best": best, "truth": None}
+
+
+def test_without_truth_nothing_is_said_of_ranks() -> None:
+    text = printed_summary(150, without_truth())
+    assert "stand-alone test accuracy 97.95 ± 0.29 % (4 seeds)\n" in text
+    for words in ("tau", "rank", "trial", "None", "nan"):
+        assert words not in text
+
+
+def test_without_truth_partitions_still_have_their_fate() -> None:
+    text = printed_summary(80, without_truth("3<-0=none"))
+    assert next(line for line in text.splitlines() if "3<-0=none" in line).split() == ["3<-0=none", "4", "rejected"]
+    assert "tau" not in text
+
+
+def test_one_supernet_has_no_columns_of_partitions() -> None:
+    summary = without_truth()
+    truth = {"name": "digits201", "metric": "test_accuracy", "ceiling": None, "architectures": 1200}
+    text = printed_summary(150, {**summary, "truth": truth, "ranking": {"root": ROW}})
+    assert "noise ceiling -" in text
+    assert "0.523" in text
+    assert "inherited" not in text
+
+
+def test_counts_that_nobody_reads_are_rounded() -> None:
+    assert count(15_284) == "15,284"
+    assert count(2 * 10**19) == "2e+19"

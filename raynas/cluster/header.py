@@ -1,0 +1,50 @@
+"""What a run says of itself before it begins."""
+
+from __future__ import annotations
+
+from raynas.cluster.plan import Plan
+from raynas.report.folder import RunFolder
+from raynas.report.text import count
+from raynas.truth import TruthTable
+
+
+def header_lines(plan: Plan, folder: RunFolder) -> list[tuple[str, str]]:
+    """Return a key and a text a line: where, what is searched, on what, against which truth, and how."""
+    images = plan.data
+    sizes = f"{len(images.train):,} train / {len(images.valid):,} valid / {len(images.test):,} test images"
+    return [
+        ("run", str(folder.path)),
+        ("space", f"{plan.space.name}, {count(plan.space.size)} architectures{_split_text(plan)}"),
+        ("data", f"{images.name}, {sizes}"),
+        ("truth", _intended_truth(plan)),
+        ("method", _method_text(plan)),
+    ]
+
+
+def truth_text(plan: Plan, table: TruthTable, metric: str) -> str:
+    """Return one line on the table that the plan's rankings are measured against."""
+    text = f"{table.name}, {len(table):,} architectures, noise ceiling of tau {table.ceiling_of(metric)}"
+    if plan.unranked:
+        text += f"; fewer than two known, and so no tau, in {len(plan.unranked)} of {len(plan.jobs)} partitions"
+    return text
+
+
+def _intended_truth(plan: Plan) -> str:
+    truth = plan.config.truth
+    if truth is not None and plan.truth is not None:
+        return truth_text(plan, plan.truth, truth.metric)
+    if truth is None or truth.train is None:
+        return "none, so no ranking is measured"
+    seeds = f"{truth.train.seeds} seed{'s' if truth.train.seeds > 1 else ''}"
+    return f"trained first: {truth.train.architectures:,} architectures, {seeds} each, into truth.npz"
+
+
+def _split_text(plan: Plan) -> str:
+    partition = plan.config.method.partition
+    return "" if partition is None else f", {len(plan.partitions)} partitions of {', '.join(partition.decisions)}"
+
+
+def _method_text(plan: Plan) -> str:
+    config = plan.config
+    scheduler = f"{config.scheduler.name} scheduler, " if plan.rule is not None else "one supernet, "
+    return f"{config.method.sampler.name} paths, {scheduler}{config.search.name} search, seed {config.seed}"
