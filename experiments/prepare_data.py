@@ -1,6 +1,6 @@
 """Write what the CIFAR-10 experiments read, into data/: 16x16 images in NAS-Bench-201's halves, and truth tables.
 
-    python experiments/prepare_data.py            (a minute; the raw files are looked for in RAYNAS_SHARED, ../shared)
+python experiments/prepare_data.py            (a minute; the raw files are looked for in RAYNAS_SHARED, ../shared)
 """
 
 from __future__ import annotations

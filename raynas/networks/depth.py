@@ -7,7 +7,8 @@ enlargement to the image's size, 3x3 to 32, ReLU, 1x1 to one channel, ReLU: a di
 Where this is not the released code: the first cell's missing input is the encoder's feature, as the paper says (the
 code feeds zeros: ``official=True``); sizes that are not multiples of 32 work; only what reaches the output is run, so
 that a cell nobody reads, or a level that no cell reads, gets no gradient; bicubic enlargement aligns corners as the
-bilinear one does; the last bias starts at 1, since a final ReLU that starts below zero everywhere is never trained.
+bilinear one does; the last bias starts at 1, since a final ReLU that starts below zero everywhere is never trained
+(with torch's usual bias, about one random network in twenty).
 The encoder is another one (see `raynas.networks.depth_encoder`).
 """
 

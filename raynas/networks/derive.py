@@ -93,7 +93,18 @@ def trace_path(network: Supernet, architecture: Architecture) -> fx.GraphModule:
     derived.graph.eliminate_dead_code()
     derived.delete_all_unused_submodules()
     derived.recompile()
+    _order_like(derived, path)
     return derived.train(network.training)
+
+
+def _order_like(module: nn.Module, reference: nn.Module) -> None:
+    """Put the modules, and so the parameters, into the order that they have in the supernet."""
+    order = {name: place for place, name in enumerate(reference._modules)}
+    known = sorted(module._modules, key=lambda name: order.get(name, len(order)))
+    module._modules = {name: module._modules[name] for name in known}
+    for name, child in module.named_children():
+        if name in order:
+            _order_like(child, reference.get_submodule(name))
 
 
 class _Path(nn.Module):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from raynas.data import ImageData
 from raynas.methods import SAMPLERS
-from raynas.networks import supernet
+from raynas.networks.alone import NetworkAlone
 from raynas.spaces import Architecture, Space
 from raynas.streams import stream_seed
 from raynas.training.scoring import evaluate
@@ -23,7 +23,7 @@ class StandaloneRecipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    network: Annotated[dict[str, int], Field(description="options of the space's network")] = {}
+    network: Annotated[dict[str, Any], Field(description="options of the space's network")] = {}
     epochs: Annotated[int, Field(ge=1)] = 4
     optimizer: OptimizerSettings = OptimizerSettings()
 
@@ -46,22 +46,14 @@ def train_standalone(
 
     Initial weights and batches are drawn anew for every (architecture, seed).
     """
-    alone = space.only(architecture)
-    network = supernet(
-        alone,
-        input_shape=data.input_shape,
-        classes=data.classes,
-        seed=stream_seed(seed, "init", architecture.text),
-        affine=True,
-        track=True,
-        **recipe.network,
-    )
+    init = stream_seed(seed, "init", architecture.text)
+    network = NetworkAlone(space, architecture, data.input_shape, data.classes, seed=init, **recipe.network)
     batch = min(recipe.optimizer.batch_size, len(data.train))
     steps = recipe.epochs * (len(data.train) // batch)
     trainer = Trainer(
         network,
         data.train,
-        SAMPLERS.make("uniform", alone),
+        SAMPLERS.make("uniform", network.space),
         recipe.optimizer,
         total_steps=steps,
         seed=seed,
