@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks; threads that wait for each other take many times longer
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ["WANDB_MODE"] = "offline"
 

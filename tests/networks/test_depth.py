@@ -264,7 +264,7 @@ def test_real_photographs(tmp_path: Path) -> None:
 
 
 def test_training_is_not_dead_from_the_start() -> None:
-    """The last ReLU lets most pixels through; with torch's usual bias, two of these networks were zero everywhere."""
+    """The last ReLU lets most pixels through; with torch's usual bias, two of these are zero nearly everywhere."""
     for seed in range(12):
         net = network(seed=seed)
         coarse = torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
