@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test check format truth lock clean
+.PHONY: help install demo test test-spaces check format truth lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(STAMP)  ## make .venv from the lock
 
@@ -24,6 +24,10 @@ demo: install  ## the first search: two to three minutes on two cores
 
 test: install  ## all tests, the fast ones first
 	$(BIN)/pytest
+
+test-spaces: install  ## search every space once (a quarter of an hour; needs the raw files, see experiments/prepare_data.py)
+	$(BIN)/python experiments/prepare_data.py
+	$(BIN)/python experiments/run_spaces.py
 
 check: install  ## lint, format and types
 	$(BIN)/ruff check .
