@@ -1,8 +1,12 @@
-"""Write a CIFAR-10 bundle for ``data=npz:PATH`` from the shared JPEG files.
+"""Write a CIFAR-10 bundle for ``data=npz:PATH`` from a folder with the images as JPEG files.
 
 ::
 
-    RAYNAS_SHARED=../shared python experiments/make_cifar10_npz.py --size 16 --out cifar10-16.npz
+    python experiments/make_cifar10_npz.py --shared FOLDER --size 16 --out cifar10-16.npz
+
+FOLDER (or the environment's RAYNAS_SHARED) holds ``data/cifar10`` with ``cifar10_train_jpeg.npz``,
+``cifar10_test_jpeg.npz`` and ``nasbench201_split.npz``. It is not part of raynas; without it use
+``data=cifar10-valid``, which downloads CIFAR-10 from the Hugging Face hub.
 
 ``--split cifar10-valid`` writes NAS-Bench-201's official halves of the 50,000 training images as train and valid,
 ``--split cifar10`` the first 40,000 as train and the last 10,000 as valid; test is the official 10,000 either way.
@@ -28,7 +32,7 @@ Part = tuple[list[bytes], np.ndarray]
 
 
 def read_part(path: Path) -> Part:
-    """Return the JPEG files of one shared file, and their labels (N,) uint8."""
+    """Return the JPEG files of one .npz file, and their labels (N,) uint8."""
     with np.load(path, allow_pickle=False) as stored:
         blob, offsets, labels = stored["jpeg"].tobytes(), stored["offsets"], stored["labels"]
     return [blob[start:stop] for start, stop in itertools.pairwise(offsets)], labels
@@ -38,7 +42,7 @@ def read_splits(folder: Path, split: str) -> tuple[dict[str, Part], np.ndarray]:
     """Return the files and labels of train, valid and test, and the class names.
 
     Args:
-        folder: The shared ``data/cifar10``.
+        folder: With the three .npz files.
         split: ``cifar10-valid`` or ``cifar10``.
     """
     files, labels = read_part(folder / "cifar10_train_jpeg.npz")
@@ -83,12 +87,21 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=SIDE, help="side of the images in pixels (default: %(default)s)")
     parser.add_argument("--split", choices=("cifar10-valid", "cifar10"), default="cifar10-valid")
     parser.add_argument("--out", type=Path, required=True, help="the .npz file to write")
+    parser.add_argument(
+        "--shared",
+        type=Path,
+        default=os.environ.get("RAYNAS_SHARED"),
+        help="folder that holds data/cifar10 (default: the environment's RAYNAS_SHARED)",
+    )
     given = parser.parse_args()
     if given.size < 1:
         parser.error(f"--size must be at least 1, got {given.size}")
-    if "RAYNAS_SHARED" not in os.environ:
-        parser.error("set RAYNAS_SHARED to the folder that holds data/cifar10")
-    fields = bundle(Path(os.environ["RAYNAS_SHARED"]) / "data" / "cifar10", given.split, given.size)
+    if given.shared is None:
+        parser.error("give --shared FOLDER, or set RAYNAS_SHARED, to the folder that holds data/cifar10")
+    folder = given.shared / "data" / "cifar10"
+    if not folder.is_dir():
+        parser.error(f"--shared (RAYNAS_SHARED): there is no folder {folder}")
+    fields = bundle(folder, given.split, given.size)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(given.out, **fields)  # type: ignore[arg-type]  # numpy's stub takes the fields for allow_pickle
     counts = ", ".join(f"{len(fields[f'{name}_labels']):,} {name}" for name in ("train", "valid", "test"))

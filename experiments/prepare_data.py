@@ -1,6 +1,10 @@
 """Write what the CIFAR-10 experiments read, into data/: 16x16 images in NAS-Bench-201's halves, and truth tables.
 
-python experiments/prepare_data.py            (a minute; the raw files are looked for in RAYNAS_SHARED, ../shared)
+RAYNAS_SHARED=FOLDER python experiments/prepare_data.py            (a minute)
+
+FOLDER/data holds the raw files: ``nasbench201/nasbench201.npz``, ``nasbench_macro/nasbench_macro.npz`` and
+``other_spaces/darts_random_cifar10.npz`` (docs/truth.md lists their fields, and where these are public), and in
+``cifar10`` what make_cifar10_npz.py reads.
 """
 
 from __future__ import annotations
@@ -20,6 +24,14 @@ TABLES = {
     "darts-random-cifar10.npz": ("npz-darts-random", "other_spaces/darts_random_cifar10.npz"),
 }
 IMAGES = "cifar10-valid-16.npz"
+IMAGES_FROM = tuple(f"cifar10/{name}.npz" for name in ("cifar10_train_jpeg", "cifar10_test_jpeg", "nasbench201_split"))
+
+
+def missing_files(out: Path, shared: Path) -> list[Path]:
+    """Return the raw files that are needed for what `out` lacks, and are not there."""
+    needed = [] if (out / IMAGES).exists() else [*IMAGES_FROM]
+    needed += [raw for name, (_, raw) in TABLES.items() if not (out / name).exists()]
+    return [path for path in (shared / "data" / raw for raw in needed) if not path.is_file()]
 
 
 def prepare(out: Path, shared: Path) -> None:
@@ -46,6 +58,11 @@ def main(
     out: Path = Path("data"), shared: Annotated[Path, typer.Option(envvar="RAYNAS_SHARED")] = Path("../shared")
 ) -> None:
     """Write what the CIFAR-10 experiments read."""
+    missing = missing_files(out, shared)
+    if missing:
+        listed = "\n".join(f"  {path}" for path in missing)
+        print(f"these raw files are missing; set RAYNAS_SHARED to the folder that holds them:\n{listed}")
+        raise typer.Exit(2)
     prepare(out, shared)
 
 

@@ -18,6 +18,7 @@ from raynas.networks import NETWORKS
 from raynas.registry import Registry
 from raynas.search import SCHEDULERS, SEARCHERS
 from raynas.spaces import SPACES, Space, space
+from raynas.training.standalone import StandaloneRecipe
 from raynas.truth import TruthTable, truth
 
 T = TypeVar("T")
@@ -190,16 +191,18 @@ def _check_source(findings: Findings, table: TruthTable, data_name: str) -> None
             f"'truth': {table.name} was trained on {data_name} with {source['data_options']}, the data are {data_name} "
             f"with {options}; {_CURE}"
         )
+    else:
+        try:
+            StandaloneRecipe.model_validate(source["recipe"])
+        except pydantic.ValidationError as error:
+            told = "; ".join(explain(error, StandaloneRecipe, "recipe"))
+            findings.problems.append(f"'truth': {table.name} records a recipe that cannot be repeated: {told}; {_CURE}")
 
 
 def _check_recipe(findings: Findings, key: str, recipe: dict[str, Any], space_name: str | None) -> None:
     network = recipe.get("network")
     if not isinstance(network, dict) or space_name not in NETWORKS:
         return
-    for fixed in sorted({"affine", "track"} & network.keys()):
-        findings.problems.append(
-            f"'{key}.network.{fixed}': stand-alone networks always have {fixed}=true; leave it out"
-        )
     findings.component(f"{key}.network", NETWORKS, {**network, "name": space_name})
 
 

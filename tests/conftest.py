@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared_file(name: str) -> Path:
     path = SHARED / "data" / name
     if not path.exists():
-        pytest.skip(f"needs {name} of the shared data; set RAYNAS_SHARED to their folder")
+        pytest.skip(f"needs the real data file {name}; set RAYNAS_SHARED to the folder that holds data/{name}")
     return path
 
 

@@ -127,7 +127,8 @@ class Launch:
     def train_truth(self) -> None:
         """Train the truth that the configuration asks for, and measure rankings against it from now on.
 
-        What earlier runs beside this one left unfinished of the same truth is taken over.
+        What earlier runs beside this one left unfinished of the same truth is taken over; files among it that cannot
+        be read are told, and left alone.
         """
         if self.config.truth is None or self.config.truth.train is None:
             return
@@ -135,6 +136,8 @@ class Launch:
         plan, threads = plan_configured(self.config), self.config.ray.cpus_per_trial
         building = Building(plan, self.plan.data, self.folder.truth, threads=threads, others=others)
         total = len(building.wanted)
+        for problem in building.skipped:
+            print_line(self.console, "truth", f"not taken over: {problem}")
         if building.taken_over:
             print_line(
                 self.console, "truth", f"{building.taken_over} of {total} architectures taken over from earlier runs"

@@ -7,11 +7,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-from torch import Tensor
-
 from raynas.config import RaySettings
 from raynas.data import ImageData
+from raynas.data.split import memory_bytes
 from raynas.errors import RunError
 
 _QUIET = {
@@ -22,12 +20,12 @@ _QUIET = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths of the configuration mean the same in trials as in the driver
 }
-"""Read by Ray when it is imported; a value the user has set is kept."""
+"""Read by Ray when it is imported or starts trials; a value the user has set is kept."""
 
 
 _LEAST_STORE_MB = 200
-_ARRAYS = (Tensor, np.ndarray)
 
 
 @contextmanager
@@ -74,8 +72,7 @@ def ray_session(settings: RaySettings, images: ImageData | None = None) -> Itera
 def _store_mb(images: ImageData | None) -> int:
     """Return a size for the object store: the run holds the images twice, once for its actors and once for Tune."""
     splits = (images.train, images.valid, images.test) if images is not None else ()
-    held = sum(int(value.nbytes) for split in splits for value in vars(split).values() if isinstance(value, _ARRAYS))
-    return max(_LEAST_STORE_MB, -(-2 * held // 2**20))
+    return max(_LEAST_STORE_MB, -(-2 * memory_bytes(*splits) // 2**20))
 
 
 def _check_fit(settings: RaySettings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import platform
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from raynas.cluster.session import ray_session
@@ -18,19 +20,23 @@ from raynas.cluster.standalone_tasks import Trained, train_all
 from raynas.cluster.truth_plan import PLANS, TruthPlan
 from raynas.config import RaySettings
 from raynas.data import ImageData, data
+from raynas.data.split import TensorSplit
 from raynas.errors import TruthError
 from raynas.networks.cost import cost
 from raynas.spaces import SPACES, Architecture, Space
 from raynas.training.standalone import StandaloneResult
 from raynas.truth import PER_SEED, TruthTable
+from raynas.truth.partial import BEGUN, Row, cut_off_half_a_line, read_partial
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-__all__ = ["PARTIAL", "PLANS", "Building", "TruthPlan", "build_truth", "processor"]
+__all__ = ["PARTIAL", "PLANS", "Building", "TruthPlan", "build_truth", "fingerprint", "processor"]
 
 PARTIAL = ".partial.jsonl"
 """What a table's file name is followed by while the table is being made."""
+_SAMPLED = 32
+"""So many images of a split that is decoded on demand stand for all of them."""
 
 
 class Building:
@@ -41,10 +47,11 @@ class Building:
         images: The plan's data.
         out: The table's file; the partial file is ``<out>.partial.jsonl``.
         threads: CPUs and torch threads a training.
-        others: Partial files of earlier attempts; what they hold of the same plan is taken over.
+        others: Partial files of earlier attempts; rows made alike (same plan, data, threads, processor and versions)
+            are taken over. `skipped` says which files could not be read.
 
     Raises:
-        TruthError: The partial file belongs to another plan.
+        TruthError: The partial file belongs to another plan, was made in other circumstances, or is damaged.
     """
 
     def __init__(
@@ -52,17 +59,29 @@ class Building:
     ) -> None:
         self.plan, self.images, self.out, self.threads = plan, images, out, threads
         self.wanted = plan.draw()
-        self.heading = _heading(plan, self.wanted)
+        self.heading = _heading(plan, images, self.wanted, threads)
         self.partial = out.with_name(out.name + PARTIAL)
-        _cut_off_half_a_line(self.partial)
-        own = _read_partial(self.partial, self.heading)
-        if own is None:
-            raise TruthError(f"{self.partial} was begun with another plan; move it away to start anew")
-        self.done: dict[str, dict[str, list[float]]] = {}
-        for other in others:
-            self.done |= _read_partial(other, self.heading) or {}
+        own = read_partial(self.partial, self.heading)
+        if own.differs:
+            raise TruthError(
+                f"{self.partial} was begun with another plan or in other circumstances (another "
+                f"{', '.join(own.differs)}); move it away to start anew"
+            )
+        cut_off_half_a_line(self.partial)
+        self.done: dict[str, Row] = {}
+        self.skipped: list[str] = []
+        self.begun = own.begun or datetime.date.today().isoformat()
+        for path in others:
+            try:
+                other = read_partial(path, self.heading)
+            except TruthError as error:
+                self.skipped.append(str(error))
+                continue
+            if other.rows:
+                self.done |= other.rows
+                self.begun = min(self.begun, other.begun or self.begun)
         self.taken_over = len(self.done)
-        self.done |= own
+        self.done |= own.rows
 
     @property
     def missing(self) -> list[Architecture]:
@@ -79,7 +98,7 @@ class Building:
         plan, missing = self.plan, self.missing
         with self.partial.open("a") as log:
             if self.partial.stat().st_size == 0:
-                log.write(json.dumps(self.heading) + "\n")
+                log.write(json.dumps({**self.heading, BEGUN: self.begun}) + "\n")
                 for text, row in self.done.items():
                     log.write(json.dumps({"architecture": text, **row}) + "\n")
                 log.flush()
@@ -102,7 +121,13 @@ class Building:
             self.plan.space.name,
             tuple(architecture.text for architecture in self.wanted),
             _columns(self.plan, self.images, self.wanted, self.done),
-            {**self.heading, **_surroundings(), "threads": self.threads, "command": command},
+            {
+                **self.heading,
+                "python": platform.python_version(),
+                BEGUN: self.begun,
+                "date": datetime.date.today().isoformat(),
+                "command": command,
+            },
         )
         table.save(self.out)
         self.partial.unlink(missing_ok=True)
@@ -129,7 +154,7 @@ def build_truth(
         command: The command that makes the table again, for its record; ``raynas truth build NAME`` if empty.
 
     Raises:
-        TruthError: The file exists, or the partial file belongs to another plan.
+        TruthError: The file exists, or the partial file cannot be continued (see `Building`).
     """
     if out.exists():
         raise TruthError(f"{out} exists; move it away, or give another --out")
@@ -142,21 +167,46 @@ def build_truth(
     return building.finish(command or f"raynas truth build {plan.name}")
 
 
-def _heading(plan: TruthPlan, wanted: Sequence[Architecture]) -> dict[str, Any]:
-    """Return what tells one plan's partial file from another's: everything that the numbers depend on."""
+def _heading(plan: TruthPlan, images: ImageData, wanted: Sequence[Architecture], threads: int) -> dict[str, Any]:
+    """Return what tells rows made alike from others: everything that the numbers depend on.
+
+    With other threads or another instruction set sums are taken in another order, and training amplifies that.
+    """
     heading = {
         "plan": plan.name,
         "data": plan.data,
         "data_options": dict(plan.data_options),
+        "data_fingerprint": fingerprint(images),
         "recipe": plan.recipe.model_dump(),
         "seeds": list(plan.seeds),
         "architectures": len(wanted),
         "space": {"name": plan.space.name, "size": plan.space.size, "options": _needed_options(plan.space, wanted)},
         "draw": f"uniform over {plan.drawn}{_options_text(plan.space)}, no function twice, seed {plan.draw_seed}",
         "versions": {p: importlib.metadata.version(p) for p in ("torch", "numpy", "scikit-learn", "raynas")},
+        "threads": threads,
+        "processor": processor(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }
     plain: dict[str, Any] = json.loads(json.dumps(heading, default=str))
     return plain
+
+
+def fingerprint(images: ImageData) -> str:
+    """Return a digest of the data's content: sizes, all targets, and all images of splits that are in memory.
+
+    Of a split that is decoded on demand, images spread evenly from the first to the last stand for all.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for split in (images.train, images.valid, images.test):
+        if isinstance(split, TensorSplit):
+            pixels, scale = split.images, (split.mean, split.std)
+        else:
+            index = np.unique(np.linspace(0, len(split) - 1, _SAMPLED).round().astype(np.int64))
+            pixels, scale = split.take(torch.from_numpy(index))[0], None
+        digest.update(repr((len(split), split.image_shape, scale, pixels.dtype)).encode())
+        for part in (pixels, split.targets):
+            digest.update(part.cpu().contiguous().numpy().data.cast("B"))
+    return digest.hexdigest()
 
 
 def processor() -> str:
@@ -169,7 +219,7 @@ def processor() -> str:
     return ", ".join(f"{key} {found[key]}" for key in ("model name", "cpu family", "model", "stepping") if key in found)
 
 
-def _rows(results: Iterable[StandaloneResult]) -> dict[str, list[float]]:
+def _rows(results: Iterable[StandaloneResult]) -> Row:
     listed = list(results)
     return {metric: [getattr(result, metric) for result in listed] for metric in PER_SEED}
 
@@ -191,25 +241,6 @@ def _options_text(space: Space) -> str:
     return f" of {space.name} with {given}" if given else ""
 
 
-def _cut_off_half_a_line(partial: Path) -> None:
-    """Remove the line that was being written when the build was interrupted."""
-    text = partial.read_text() if partial.exists() else ""
-    if not text.endswith("\n") and text:
-        partial.write_text(text[: text.rfind("\n") + 1])
-
-
-def _read_partial(partial: Path, heading: Mapping[str, Any]) -> dict[str, dict[str, list[float]]] | None:
-    """Return what a partial file holds, whole lines only; None if it is another plan's."""
-    text = partial.read_text() if partial.exists() else ""
-    first, *lines = text[: text.rfind("\n") + 1].splitlines() or [""]
-    if not first:
-        return {}
-    if json.loads(first) != heading:
-        return None
-    rows = [json.loads(line) for line in lines]
-    return {row.pop("architecture"): row for row in rows}
-
-
 def _columns(
     plan: TruthPlan,
     images: ImageData,
@@ -226,15 +257,3 @@ def _columns(
     columns["params_m"] = np.array([c.params_m for c in costs], np.float32)
     columns["flops_m"] = np.array([c.flops_m for c in costs], np.float32)
     return columns
-
-
-def _surroundings() -> dict[str, Any]:
-    """Return what else the numbers depend on: where and when they were made."""
-    import torch
-
-    return {
-        "date": datetime.date.today().isoformat(),
-        "python": platform.python_version(),
-        "processor": processor(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-    }

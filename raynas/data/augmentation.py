@@ -17,7 +17,7 @@ class Augmentation:
     Args:
         crop: Black pixels padded on every side (NaN around depths) before a window of the old size is cut out at
             random, as torchvision's RandomCrop does to raw pixels.
-        flip: Mirror every other image left to right, at random.
+        flip: Mirror each image left to right with probability one half.
         cutout: Side of the square set to zero (the mean) around a random pixel, cut off at the border, as in DARTS
             (an odd side covers one pixel less); 0 for none. For classification only.
         area: Of streamed images, a random part of at least this share of the area (and of an aspect ratio from 3/4 to

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from raynas.data.augmentation import Augmentation
 from raynas.data.base import ImageData
+from raynas.data.parts import fixed_order
 from raynas.data.source import Fit
 from raynas.data.split import TensorSplit
 from raynas.errors import DataError
@@ -74,6 +75,8 @@ def hold_out(
 ) -> dict[str, np.ndarray]:
     """Return indices of train, valid and test: valid (and test, if there is none) drawn from train, then subsets.
 
+    Each part is in a random order (see `fixed_order`).
+
     Args:
         train: Indices of the official training part.
         test: Those of the official test part; None to hold it out too.
@@ -105,4 +108,4 @@ def hold_out(
             parts[key] = np.sort(stream(seed, "subset", key).choice(index, count, replace=False))
     if problems:
         raise DataError(problems, origin)
-    return parts
+    return {key: index[fixed_order(len(index), key, seed)] for key, index in parts.items()}

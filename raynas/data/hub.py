@@ -22,7 +22,7 @@ class HubSource(ImageSource):
     """Images of one split; every process opens the data set for itself, when it reads the first image.
 
     Args:
-        path: A name on the hub, or a folder.
+        path: A name on the hub, or the absolute path of a folder: another process may work in another folder.
         part: The split's name there.
         column: The column of images.
         rows: The opened split, its images as stored bytes.
@@ -62,7 +62,8 @@ def hub_parts(path: str, wanted: Sequence[str], label: str) -> dict[str, Part]:
     Raises:
         DataError: The library is not installed, the data set cannot be opened, or lacks a split or column.
     """
-    opened = open_hub(path)
+    place = str(Path(path).absolute()) if Path(path).is_dir() else path
+    opened = open_hub(place)
     import datasets
 
     problems = [f"there is no split {part} (there are: {', '.join(opened)})" for part in wanted if part not in opened]
@@ -79,7 +80,7 @@ def hub_parts(path: str, wanted: Sequence[str], label: str) -> dict[str, Part]:
         elif label not in rows.features:
             problems.append(f"{part} has no column {label} (columns: {', '.join(rows.features)})")
         else:
-            source = HubSource(path, part, images[0], _undecoded(rows, images[0]))
+            source = HubSource(place, part, images[0], _undecoded(rows, images[0]))
             labels = np.asarray(rows.with_format("numpy")[label][:], np.int64)
             parts[part] = Part(source, np.arange(len(rows)), labels)
     if problems:

@@ -18,11 +18,15 @@ Cutout = Annotated[int, Field(ge=0, description="train on images with a random s
 Area = Annotated[
     float | None, Field(gt=0, le=1, description="train on random parts of at least this share of each image's area")
 ]
-Count = Annotated[int | None, Field(ge=1, description="at most so many images, classes balanced; null for all")]
-HeldOut = Annotated[
-    int | None, Field(ge=1, description="so many images, classes balanced; null for all, or for a tenth of train")
+Count = Annotated[
+    int | None,
+    Field(ge=1, description="so many images, classes balanced; more than there are is an error; null for all"),
 ]
-Seed = Annotated[int, Field(ge=0, description="of the draws that hold images out or leave images out")]
+HeldOut = Annotated[
+    int | None,
+    Field(ge=1, description="so many images, classes balanced; null for all, or a tenth of train if held out"),
+]
+Seed = Annotated[int, Field(ge=0, description="of the draws that hold images out, leave images out and order them")]
 MemoryMb = Annotated[int, Field(ge=0, description="a split whose pixels take more megabytes is read image by image")]
 
 DEFAULT_MEMORY_MB = 1_000

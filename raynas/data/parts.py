@@ -47,7 +47,7 @@ class Selection:
     """How many images of each part are used: None for all, or, of a part to be held out, a tenth of train.
 
     Args:
-        train: At most so many training images.
+        train: So many training images; more than there are is an error.
         valid: Likewise.
         test: Likewise.
         seed: Of the draws.
@@ -94,7 +94,7 @@ class Assembly:
         chosen = choose(parts, self.selection, origin)
         try:
             train = chosen["train"]
-            channels, height, width = self.fit.pixels(train.source, int(train.rows[0])).shape
+            channels, height, width = self.fit.pixels(train.source, int(train.rows.min())).shape
             shape = (channels, height, width)
             streams = {key: self._stream(part, shape, self.moments) for key, part in chosen.items()}
             if self.moments is None:
@@ -126,6 +126,8 @@ class Assembly:
 def choose(parts: Mapping[str, Part], selection: Selection, origin: str) -> dict[str, Part]:
     """Return train, valid and test: what is missing is held out of train, then subsets are drawn, classes balanced.
 
+    Images that ``train`` leaves out are used nowhere. Each part is in a random order (see `fixed_order`).
+
     Raises:
         DataError: Fewer images than asked for.
     """
@@ -152,7 +154,20 @@ def choose(parts: Mapping[str, Part], selection: Selection, origin: str) -> dict
             chosen[key] = part.select(balanced(part.labels, count, stream(selection.seed, "subset", key)))
     if problems:
         raise DataError(problems, origin)
-    return chosen
+    return {key: part.select(fixed_order(len(part.rows), key, selection.seed)) for key, part in chosen.items()}
+
+
+def fixed_order(count: int, part: str, seed: int) -> np.ndarray:
+    """Return the order in which a part gives its images: random, so that its first N and its batches resemble it all.
+
+    Files come class by class, or scene by scene. The order is the same in every run with the same seed of the data.
+
+    Args:
+        count: Images of the part.
+        part: ``train``, ``valid`` or ``test``.
+        seed: Of the draws.
+    """
+    return stream(seed, "order of images", part).permutation(count)
 
 
 def balanced(labels: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -51,7 +51,7 @@ class FileSource(ImageSource):
     """Image files.
 
     Args:
-        paths: (N,) their paths, as an array of text.
+        paths: (N,) their absolute paths, as an array of text: another process may work in another folder.
     """
 
     paths: np.ndarray
@@ -136,7 +136,7 @@ class Fit:
     def pixels(self, source: ImageSource, index: int, box: Box | None = None, shape: Sequence[int] = ()) -> Tensor:
         """Return an image of a source as (C, H, W) uint8.
 
-        Shrinking averages the area that a pixel covers, enlarging is bilinear.
+        Shrinking averages the area that a pixel covers, enlarging is bilinear; height and width each on their own.
 
         Args:
             source: Where to read.
@@ -186,8 +186,16 @@ class Fit:
 
 
 def _resampled(image: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
-    shrinks = size[0] <= box[2] - box[0]
-    return image.resize(size, Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR, box=box)
+    left, top, right, bottom = box
+    horizontal, vertical = _filter(right - left, size[0]), _filter(bottom - top, size[1])
+    if horizontal == vertical:
+        return image.resize(size, horizontal, box=box)
+    across = image.resize((size[0], image.height), horizontal, box=(left, 0, right, image.height))
+    return across.resize(size, vertical, box=(0, top, size[0], bottom))
+
+
+def _filter(old: int, new: int) -> Image.Resampling:
+    return Image.Resampling.BOX if new <= old else Image.Resampling.BILINEAR
 
 
 def unreadable(place: str, error: Exception) -> DataError:
@@ -197,4 +205,4 @@ def unreadable(place: str, error: Exception) -> DataError:
 
 def file_source(paths: Sequence[Path]) -> FileSource:
     """Return the source of these files."""
-    return FileSource(np.array([str(path) for path in paths], dtype=np.str_))
+    return FileSource(np.array([str(path.absolute()) for path in paths], dtype=np.str_))

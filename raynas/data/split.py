@@ -15,6 +15,7 @@ from raynas.data.augmentation import Augmentation
 
 Batch = tuple[Tensor, Tensor]
 """Images (B, C, H, W), normalised, and their targets (see `Split`)."""
+_ARRAYS = (Tensor, np.ndarray)
 
 
 class Split(ABC):
@@ -137,6 +138,13 @@ class TensorSplit(Split):
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
             self.images, self._targets = torch.from_numpy(state["images"]), torch.from_numpy(state["targets"])
         self.mean, self.std = state["mean"], state["std"]
+
+
+def memory_bytes(*holders: object) -> int:
+    """Return the bytes of the arrays that splits hold, themselves or in their source of images; each counts once."""
+    owners = [*holders, *(holder.source for holder in holders if hasattr(holder, "source"))]
+    held = {id(value): value for owner in owners for value in vars(owner).values() if isinstance(value, _ARRAYS)}
+    return sum(int(value.nbytes) for value in held.values())
 
 
 def normalise(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

@@ -124,6 +124,10 @@ def level_sizes(height: int, width: int, stride: int) -> list[tuple[int, int]]:
 def load_encoder(encoder: Encoder, path: str) -> None:
     """Load a state dict that torch saved; torchvision's classifier (``fc``) and counters of batches are left out.
 
+    A relative path is looked up by the process that makes the network, in the folder that the run was started in, as
+    trials stay there (see `raynas.cluster.session`). For a cluster of several machines give the absolute path of a file
+    that all of them have.
+
     Raises:
         ConfigError: The file cannot be read, or its tensors are not exactly the encoder's; all differences are named.
     """

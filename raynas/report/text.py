@@ -42,6 +42,7 @@ def print_summary(console: Console, run: Run) -> None:
 
     if summary["truth"] is not None or len(summary["ranking"]) > 1:
         console.print()
+        console.print(f"[italic]{escape(_table_title(summary['truth']))}[/]", highlight=False, soft_wrap=True)
         table = _supernet_table(summary, wide=console.width >= 112)
         width = console.width
         console.width = max(width, _needed_width(console, table))  # too wide a table beats one without its names
@@ -117,8 +118,6 @@ def _supernet_table(summary: dict[str, Any], *, wide: bool) -> Table:
     truth = summary["truth"]
     split = len(summary["ranking"]) > 1
     table = Table(
-        title=_table_title(truth),
-        title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1 if wide else 0),
@@ -141,7 +140,8 @@ def _supernet_table(summary: dict[str, Any], *, wide: bool) -> Table:
 def _table_title(truth: dict[str, Any] | None) -> str:
     if truth is None:
         return "supernets (no truth, not ranked)"
-    return f"ranking against {truth['name']} {truth['metric']} (noise ceiling {number(truth['ceiling'], 2)})"
+    ceiling = "unknown" if truth["ceiling"] is None else number(truth["ceiling"], 2)
+    return f"ranking against {truth['name']} {truth['metric']} (noise ceiling {ceiling})"
 
 
 def _ranking_cells(label: str, row: dict[str, Any], *, split: bool) -> dict[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from raynas.data import ImageData
 from raynas.methods import SAMPLERS
@@ -17,6 +17,9 @@ from raynas.training.scoring import evaluate
 from raynas.training.settings import OptimizerSettings
 from raynas.training.trainer import Trainer
 
+_FIXED = ("affine", "track")
+"""Options that networks trained alone have switched on, whatever the supernet has."""
+
 
 class StandaloneRecipe(BaseModel):
     """How one architecture is trained from scratch; batch norm is affine and tracked, and uses running averages."""
@@ -26,6 +29,16 @@ class StandaloneRecipe(BaseModel):
     network: Annotated[dict[str, Any], Field(description="options of the space's network")] = {}
     epochs: Annotated[int, Field(ge=1)] = 4
     optimizer: OptimizerSettings = OptimizerSettings()
+
+    @field_validator("network")
+    @classmethod
+    def _batch_norm_is_fixed(cls, network: dict[str, Any]) -> dict[str, Any]:
+        if fixed := [name for name in _FIXED if name in network]:
+            always = " and ".join(f"{name}=true" for name in fixed)
+            raise ValueError(
+                f"stand-alone networks always have {always}; leave {'it' if len(fixed) == 1 else 'them'} out"
+            )
+        return network
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""The latency files of the project's shared data.
+"""Measured latencies from npz files of the columns of HW-NAS-Bench and HELP.
 
-HW-NAS-Bench (``hw_nasbench201.npz``) and HELP (``help_nasbench201_latency.npz``, ``help_ofa_latency.npz``). HELP's
-FBNet table is not read: FBNet is none of our spaces. The NAS-Bench-201 files have no architectures but rows in the
-benchmark's order, which is taken from ``nasbench201.npz``.
+`docs/truth.md` lists their fields, and where these are public.
+The files of NAS-Bench-201 have no architectures but rows in the benchmark's order, so another npz must say that order.
+HELP's FBNet table is not read: FBNet is none of our spaces.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ Dataset = Literal["cifar10", "cifar100", "imagenet16"]
 _HELP = "HELP (Lee et al., NeurIPS 2021)"
 
 
-def load_hwnasbench(path: Path, dataset: Dataset = "cifar10", order: Path | None = None) -> LatencyTable:
+def load_hwnasbench(path: Path, dataset: Dataset = "cifar10", *, order: Path) -> LatencyTable:
     """Return HW-NAS-Bench's table; ``eyeriss`` and ``fpga`` are estimates of tools, and -1 is read as not measured.
 
     Args:
-        path: ``hw_nasbench201.npz``.
+        path: An npz of ``metric`` (m,), such as ``pixel3_latency`` (ms) and ``fpga_energy`` (mJ), and for each data set
+            (``cifar10``, ``cifar100``, ``imagenet16``) the values (15625, m), in the benchmark's order.
         dataset: The data set whose network was measured.
-        order: ``nasbench201.npz``; that of the shared data's other folder by default.
+        order: An npz whose ``arch`` (15625,) are the cells in the benchmark's order, such as that of `npz_nasbench201`.
 
     Raises:
         TruthError: A file is not what it should be.
     """
-    found = read_arrays(path, ("metric", dataset), "the shared HW-NAS-Bench table")
-    texts, names = _benchmark_order(path, order), found["metric"].tolist()
+    found = read_arrays(path, ("metric", dataset), "an npz of HW-NAS-Bench's columns")
+    texts, names = _benchmark_order(order), found["metric"].tolist()
     values = _shaped(path, np.asarray(found[dataset], np.float64), (len(texts), len(names)))
     columns = {name: np.where(values[:, i] < 0, np.nan, values[:, i]) for i, name in enumerate(names)}
     return LatencyTable(
@@ -50,18 +51,18 @@ def load_hwnasbench(path: Path, dataset: Dataset = "cifar10", order: Path | None
     )
 
 
-def load_help_nasbench201(path: Path, order: Path | None = None) -> LatencyTable:
+def load_help_nasbench201(path: Path, *, order: Path) -> LatencyTable:
     """Return HELP's table of NAS-Bench-201: 27 devices, a GPU's name ending in its batch size (``titan_rtx_256``).
 
     Args:
-        path: ``help_nasbench201_latency.npz``.
-        order: ``nasbench201.npz``; that of the shared data's other folder by default.
+        path: An npz of ``device`` (d,) and ``latency_ms`` (15625, d), in the benchmark's order.
+        order: An npz whose ``arch`` (15625,) are the cells in the benchmark's order, such as that of `npz_nasbench201`.
 
     Raises:
         TruthError: A file is not what it should be.
     """
-    found = read_arrays(path, ("device", "latency_ms"), "the shared HELP table of NAS-Bench-201")
-    texts, devices = _benchmark_order(path, order), found["device"].tolist()
+    found = read_arrays(path, ("device", "latency_ms"), "an npz of HELP's latencies of NAS-Bench-201")
+    texts, devices = _benchmark_order(order), found["device"].tolist()
     values = _shaped(path, found["latency_ms"], (len(texts), len(devices)))
     columns = {device: values[:, i] for i, device in enumerate(devices)}
     source = {"benchmark": _HELP, "file": path.name}
@@ -71,11 +72,15 @@ def load_help_nasbench201(path: Path, order: Path | None = None) -> LatencyTable
 def load_help_ofa(path: Path) -> LatencyTable:
     """Return HELP's table of 5,000 Once-for-all MobileNetV3 networks, each at its own resolution.
 
+    Args:
+        path: An npz of ``device`` (d,), ``latency_ms`` (n, d), ``kernel_size`` and ``expand_ratio`` (n, 20), ``depth``
+            (n, 5) and ``resolution`` (n,).
+
     Raises:
         TruthError: The file is not that table, or a row is no architecture of the space.
     """
     names = ("device", "latency_ms", "kernel_size", "expand_ratio", "depth", "resolution")
-    found = read_arrays(path, names, "the shared HELP table of Once-for-all")
+    found = read_arrays(path, names, "an npz of HELP's latencies of Once-for-all")
     devices = found["device"].tolist()
     values = _shaped(path, found["latency_ms"], (len(found["resolution"]), len(devices)))
     networks = OfaMobilenetV3(resolutions=tuple(sorted({int(size) for size in found["resolution"]})))
@@ -90,11 +95,10 @@ def load_help_ofa(path: Path) -> LatencyTable:
     return LatencyTable("help-ofa", networks, rows.texts, columns, {}, {"benchmark": _HELP, "file": path.name})
 
 
-def _benchmark_order(path: Path, order: Path | None) -> tuple[str, ...]:
+def _benchmark_order(order: Path) -> tuple[str, ...]:
     """Return all cells of NAS-Bench-201 in the benchmark's order."""
-    table = order or path.parent.parent / "nasbench201" / "nasbench201.npz"
-    found = read_arrays(table, ("arch",), "the shared NAS-Bench-201 table, whose order of cells is needed")
-    return checked_texts(table, space("nasbench201"), (str(text) for text in found["arch"]))
+    found = read_arrays(order, ("arch",), "an npz with NAS-Bench-201's cells (arch) in the benchmark's order")
+    return checked_texts(order, space("nasbench201"), (str(text) for text in found["arch"]))
 
 
 def _shaped(path: Path, values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 import raynas
 from raynas.cluster import truth_build, truth_plan
-from raynas.cluster.truth_build import PARTIAL, Building
+from raynas.cluster.truth_build import PARTIAL, Building, fingerprint
 from raynas.cluster.truth_plan import TruthPlan, draw_distinct, plan_of
-from raynas.errors import ConfigError
+from raynas.config import load_config
+from raynas.data import ImageData
+from raynas.data.source import ArraySource, Fit
+from raynas.data.split import TensorSplit
+from raynas.data.stream_split import StreamSplit
+from raynas.errors import ConfigError, TruthError
 from raynas.spaces import Architecture
 from raynas.streams import stream
 from raynas.training.ledger import Span
@@ -113,6 +121,129 @@ def test_an_interrupted_table_continues_in_another_folder(tmp_path: Path, monkey
 
     other = dataclasses.replace(PLAN, seeds=(0,))
     assert Building(other, images, tmp_path / "run-3" / "truth.npz", threads=1, others=[partial]).taken_over == 0
+
+
+def begin(folder: Path, rows: int = 2, threads: int = 1) -> Path:
+    """Begin the table in a folder and return its partial file."""
+    trainings = Building(PLAN, raynas.data("digits"), folder / "truth.npz", threads=threads).train()
+    for _ in range(rows):
+        next(trainings)
+    trainings.close()
+    return folder / f"truth.npz{PARTIAL}"
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(truth_build, "train_all", fake_trainings([]))
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize(
+    ("number", "damage"),
+    [(1, "{"), (1, "[]"), (3, "{half"), (2, "7"), (2, '{"architecture": "x"}'), (3, "\udcff")],
+)
+def test_a_damaged_file_of_its_own_is_named_with_the_line(tmp_path: Path, number: int, damage: str) -> None:
+    partial = begin(tmp_path)
+    lines = partial.read_text().splitlines()
+    lines[number - 1] = damage
+    partial.write_text("\n".join(lines) + "\n", errors="surrogateescape")
+    before = partial.read_bytes()
+    with pytest.raises(TruthError, match=rf"truth\.npz\.partial\.jsonl, line {number}: .*move the file away"):
+        Building(PLAN, raynas.data("digits"), tmp_path / "truth.npz", threads=1)
+    assert partial.read_bytes() == before
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_strangers_damaged_file_is_told_and_left_alone(tmp_path: Path) -> None:
+    good, folder = begin(tmp_path / "good"), tmp_path / "a folder"
+    damaged = [tmp_path / f"damaged-{number}" for number in range(3)]
+    damaged[0].write_text("no JSON at all\n")
+    damaged[1].write_text(good.read_text() + "{\n")
+    damaged[2].write_bytes(b"\xff\xfe\n")
+    folder.mkdir()
+    others = [*damaged, folder, good]
+    building = Building(PLAN, raynas.data("digits"), tmp_path / "truth.npz", threads=1, others=others)
+    assert building.taken_over == 2
+    assert [message.split(",")[0].split(" cannot")[0] for message in building.skipped] == [str(p) for p in others[:4]]
+    assert all("\n" not in message for message in building.skipped)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_only_rows_made_alike_are_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = raynas.data("digits")
+    partial = begin(tmp_path / "first")
+
+    def taken_over(data: ImageData = images, threads: int = 1) -> int:
+        out = tmp_path / "other" / "truth.npz"
+        return Building(PLAN, data, out, threads=threads, others=[partial]).taken_over
+
+    assert taken_over() == 2
+    assert taken_over(threads=2) == 0
+    changed = dataclasses.replace(images, test=images.test.select(torch.arange(10)))
+    assert taken_over(changed) == 0
+    with pytest.raises(TruthError, match=r"other circumstances \(another threads\); move it away"):
+        Building(PLAN, images, tmp_path / "first" / "truth.npz", threads=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(truth_build, "processor", lambda: "a faster one")
+        assert taken_over() == 0
+    heading, *rows = partial.read_text().splitlines()
+    begun = {**json.loads(heading), "begun": "2020-02-02"}
+    partial.write_text("\n".join([json.dumps(begun), *rows]) + "\n")
+    building = Building(PLAN, images, tmp_path / "third" / "truth.npz", threads=1, others=[partial])
+    list(building.train())
+    source = building.finish("the test").source
+    assert building.taken_over == 2
+    assert (source["begun"], source["threads"]) == ("2020-02-02", 1)
+    assert source["date"] > source["begun"]
+    assert source["data_fingerprint"] == fingerprint(images)
+
+
+def test_the_fingerprint_is_of_the_content() -> None:
+    images = raynas.data("digits")
+    split = images.valid
+    assert isinstance(split, TensorSplit)
+    assert fingerprint(raynas.data("digits")) == fingerprint(images)
+    pixels, targets = split.images.clone(), split.targets.clone()
+    pixels[len(pixels) // 2] += 1
+    targets[3] = (targets[3] + 1) % 10
+    for other in (
+        TensorSplit(pixels, split.targets, split.mean, split.std),
+        TensorSplit(split.images, targets, split.mean, split.std),
+    ):
+        assert fingerprint(dataclasses.replace(images, valid=other)) != fingerprint(images)
+    assert fingerprint(dataclasses.replace(images, valid=images.test, test=split)) != fingerprint(images)
+
+
+def test_the_fingerprint_of_a_split_decoded_on_demand(tmp_path: Path) -> None:
+    def streamed(last: int) -> ImageData:
+        images = np.zeros((100, 4, 4, 3), np.uint8)
+        images[-1] = last
+        rows, targets = np.arange(100), torch.zeros(100, dtype=torch.int64)
+        split = StreamSplit(ArraySource(images, "x"), rows, targets, Fit(), (3, 4, 4), (0.0,) * 3, (1.0,) * 3)
+        return ImageData("x", split, split, split, 2)
+
+    assert fingerprint(streamed(0)) == fingerprint(streamed(0)) != fingerprint(streamed(1))
+
+
+@pytest.mark.parametrize("network", [{"affine": False}, {"track": True}, {"affine": True, "track": True}])
+def test_batch_norm_of_a_recipe_is_fixed(network: dict[str, Any]) -> None:
+    always = " and ".join(f"{name}=true" for name in network)
+    with pytest.raises(ValueError, match=f"stand-alone networks always have {always}; leave"):
+        StandaloneRecipe(network=network)
+    given = {"space": "nasbench201", "data": "digits"}
+    recipe = {"network": network}
+    with pytest.raises(ConfigError, match=r"1 problem[\s\S]*'truth\.train\.recipe\.network': stand-alone"):
+        load_config({**given, "truth": {"train": {"recipe": recipe}}, "search": {"verify": {"top": 0}}})
+    with pytest.raises(ConfigError, match=r"1 problem[\s\S]*'search\.verify\.recipe\.network': stand-alone"):
+        load_config({**given, "search": {"verify": {"recipe": recipe}}})
+
+
+def test_a_recorded_recipe_that_cannot_be_repeated_is_told_at_once(tmp_path: Path) -> None:
+    table = raynas.truth("digits201")
+    source = {**table.source, "recipe": {"network": {"track": False}}}
+    dataclasses.replace(table, source=source).save(tmp_path / "t.npz")
+    with pytest.raises(ConfigError, match=r"'truth': digits201 records a recipe .*'recipe\.network': stand-alone"):
+        load_config({"space": "nasbench201", "data": "digits", "truth": str(tmp_path / "t.npz")})
 
 
 def test_a_table_serves_wider_spaces_than_it_was_drawn_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,9 @@ import torch
 
 import raynas
 from raynas.data import StreamSplit, TensorSplit
-from raynas.data.cifar import in_training_half
+from raynas.data.cifar import in_original_order, in_training_half
+from raynas.data.parts import Part
+from raynas.data.source import ArraySource
 from raynas.errors import DataError
 from tests.conftest import shared_file
 from tests.data.files import image_folder
@@ -65,9 +67,10 @@ def test_cifar10_of_a_local_copy(tmp_path: Path, write: Any) -> None:
     data = raynas.data("cifar10", path=path, valid_images=15, cutout=2)
     assert isinstance(data.train, TensorSplit)
     assert isinstance(data.valid, TensorSplit)
-    assert shown(data.train.images) == list(range(45))
-    assert shown(data.valid.images) == list(range(45, 60))
-    assert data.test.targets.tolist() == labels["test"].tolist()
+    assert sorted(shown(data.train.images)) == list(range(45))
+    assert sorted(shown(data.valid.images)) == list(range(45, 60))
+    assert [index % 10 for index in shown(data.train.images)] == data.train.targets.tolist()
+    assert sorted(data.test.targets.tolist()) == sorted(labels["test"].tolist())
     assert data.train.mean == (125.3, 123.0, 113.9)
     assert data.augmentation == raynas.data.Augmentation(crop=4, flip=True, cutout=2)
     fewer = raynas.data(f"cifar10:{path}", valid_images=15, train_images=20, test_images=10, size=2)
@@ -82,18 +85,59 @@ def test_cifar100_has_fine_labels(tmp_path: Path) -> None:
     assert len(data.train) == 200
 
 
-def test_cifar10_valid_is_the_official_halves(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def original_labels() -> np.ndarray:
+    """CIFAR-10's 50,000 training labels in the original order."""
+    with np.load(shared_file("cifar10/cifar10_train_jpeg.npz")) as stored:
+        return np.asarray(stored["labels"], np.int64)
+
+
+def test_batches_are_put_back_into_the_original_order(original_labels: np.ndarray) -> None:
+    blocks = np.arange(50_000).reshape(5, -1)
+    for order in ([3, 2, 4, 1, 0], [0, 1, 2, 3, 4], [3, 1, 4, 0, 2]):
+        stored = np.concatenate(blocks[order])  # row i of the copy is original image stored[i]
+        part = Part(
+            ArraySource(np.zeros((50_000, 1, 1), np.uint8), "train"), np.arange(50_000), original_labels[stored]
+        )
+        back = in_original_order(part, "a copy")
+        assert np.array_equal(stored[back.rows], np.arange(50_000))
+        assert np.array_equal(back.labels, original_labels)
+
+
+def test_an_order_that_is_not_known_is_refused(original_labels: np.ndarray) -> None:
+    source = ArraySource(np.zeros((50_000, 1, 1), np.uint8), "train")
+    by_class = np.argsort(original_labels, kind="stable")
+    with pytest.raises(DataError, match=r"rows 0 to 9999, .*40000 to 49999 are none of the five batches.*imagefolder"):
+        in_original_order(Part(source, np.arange(50_000), original_labels[by_class]), "a copy")
+    twice = original_labels.copy()
+    twice[20_000:30_000] = twice[:10_000]
+    with pytest.raises(DataError, match="rows 20000 to 29999 are none"):
+        in_original_order(Part(source, np.arange(50_000), twice), "a copy")
+
+
+def test_cifar10_takes_its_last_batch_for_validation(tmp_path: Path, original_labels: np.ndarray) -> None:
+    order = [3, 2, 4, 1, 0]
+    labels = {"train": original_labels.reshape(5, -1)[order].ravel(), "test": np.arange(20) % 10}
+    data = raynas.data("cifar10", path=saved(local_copy(labels, side=1), tmp_path / "copy"))
+    assert isinstance(data.train, TensorSplit)
+    assert isinstance(data.valid, TensorSplit)
+    assert sorted(shown(data.valid.images)) == list(range(20_000, 30_000))  # where this copy has data_batch_5
+    assert len(set(shown(data.train.images))) == 40_000
+
+
+def test_cifar10_valid_is_the_official_halves(tmp_path: Path, original_labels: np.ndarray) -> None:
     with np.load(shared_file("cifar10/nasbench201_split.npz")) as official:
         train, valid = np.sort(official["train"]), np.sort(official["valid"])
     assert np.array_equal(np.flatnonzero(in_training_half()), train)
     assert np.array_equal(np.flatnonzero(~in_training_half()), valid)
-    copy = local_copy({"train": np.arange(50_000) % 10, "test": np.arange(20) % 10}, side=1)
+    stored = np.concatenate(np.arange(50_000).reshape(5, -1)[[3, 2, 4, 1, 0]])  # as a copy may order the batches
+    copy = local_copy({"train": original_labels[stored], "test": np.arange(20) % 10}, side=1)
     path = saved(copy, tmp_path / "copy")
     data = raynas.data("cifar10-valid", path=path, train_images=300, valid_images=200)
     assert isinstance(data.train, TensorSplit)
     assert isinstance(data.valid, TensorSplit)
-    assert set(shown(data.train.images)) <= set(train.tolist())
-    assert set(shown(data.valid.images)) <= set(valid.tolist())
+    assert set(stored[shown(data.train.images)]) <= set(train.tolist())
+    assert set(stored[shown(data.valid.images)]) <= set(valid.tolist())
     assert (len(data.train), len(data.valid), len(data.test)) == (300, 200, 20)
 
 

@@ -20,10 +20,11 @@ def test_parts_and_classes(tmp_path: Path) -> None:
     root = image_folder(tmp_path, {"train": 6, "val": 2, "test": 3})
     data = raynas.data(f"imagefolder:{root}")
     assert (len(data.train), len(data.valid), len(data.test)) == (18, 6, 9)
-    assert data.train.targets.tolist() == [0] * 6 + [1] * 6 + [2] * 6
+    assert torch.bincount(data.train.targets).tolist() == [6] * 3
     assert data.input_shape == (3, 8, 8)
     assert isinstance(data.train, TensorSplit)
-    assert np.array_equal(data.train.images[6].permute(1, 2, 0).numpy(), random_images(6, seed=1)[0])
+    bees = data.train.images[data.train.targets == 1].permute(0, 2, 3, 1).numpy()
+    assert any(np.array_equal(image, random_images(6, seed=1)[0]) for image in bees)
 
 
 def test_missing_parts_are_held_out(tmp_path: Path) -> None:

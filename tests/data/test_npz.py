@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 import raynas
 from raynas.data import StreamSplit, TensorSplit
-from raynas.data.parts import balanced
+from raynas.data.parts import balanced, fixed_order
 from raynas.errors import DataError
 from tests.conftest import shared_file
 from tests.data.files import encoded, random_images
@@ -80,7 +81,7 @@ def test_shrinking_averages_areas(tmp_path: Path) -> None:
     fields = raw_fields()
     data = raynas.data("npz", path=write(tmp_path / "a.npz", **fields), size=4)
     assert isinstance(data.test, TensorSplit)
-    means = fields["test_images"].reshape(6, 4, 2, 4, 2, 3).mean((2, 4))
+    means = fields["test_images"].reshape(6, 4, 2, 4, 2, 3).mean((2, 4))[fixed_order(6, "test", 0)]
     assert (
         np.abs(data.test.images.permute(0, 2, 3, 1).numpy() - means).max() <= 1
     )  # Pillow rounds twice: rows, then columns
@@ -177,22 +178,37 @@ def test_balanced_draws() -> None:
     assert not np.array_equal(drawn, balanced(labels, 23, rng))
 
 
-def test_the_shared_cifar10_as_a_bundle(tmp_path: Path) -> None:
+def test_the_real_cifar10_as_a_bundle(tmp_path: Path) -> None:
     with np.load(shared_file("cifar10/cifar10_small.npz")) as stored:
         fields = {name: stored[name] for name in stored.files if not name.endswith("_index")}
     path = write(tmp_path / "cifar.npz", **fields)
     data = raynas.data(f"npz:{path}", train_images=1000, valid_images=500, crop=4, flip=True, cutout=16)
     assert torch.bincount(data.train.targets).tolist() == [100] * 10
     assert torch.bincount(data.valid.targets).tolist() == [50] * 10
-    assert torch.equal(data.test.targets, torch.as_tensor(fields["test_labels"], dtype=torch.int64))
+    order = fixed_order(len(data.test), "test", 0)
+    assert torch.equal(data.test.targets, torch.as_tensor(fields["test_labels"][order], dtype=torch.int64))
     assert data.augmentation is not None
     assert isinstance(data.test, TensorSplit)
-    assert np.array_equal(data.test.images.permute(0, 2, 3, 1).numpy(), fields["test_images"])
+    assert np.array_equal(data.test.images.permute(0, 2, 3, 1).numpy(), fields["test_images"][order])
     images, _ = data.train.take_augmented(torch.arange(64), data.augmentation, np.random.default_rng(0))
     assert images.shape == (64, 3, 32, 32)
-    # the channel statistics that the shared README measured on all 50,000
+    # the channel statistics of all 50,000
     assert data.test.mean == pytest.approx(255 * np.array([0.4913, 0.4821, 0.4465]), rel=0.03)
     assert data.test.std == pytest.approx(255 * np.array([0.2452, 0.2428, 0.2606]), rel=0.03)
+
+
+def test_converter_says_which_folder_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from experiments import make_cifar10_npz as script
+
+    monkeypatch.delenv("RAYNAS_SHARED", raising=False)
+    nowhere = ["--shared", str(tmp_path)]
+    for given, message in (([], "give --shared FOLDER, or set RAYNAS_SHARED"), (nowhere, "there is no folder")):
+        monkeypatch.setattr(sys, "argv", ["make_cifar10_npz.py", "--out", str(tmp_path / "a.npz"), *given])
+        with pytest.raises(SystemExit):
+            script.main()
+        assert message in capsys.readouterr().err
 
 
 def test_converter_writes_bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,6 +226,7 @@ def test_converter_writes_bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert kind in fields
         data = raynas.data("npz", path=write(tmp_path / f"{size}.npz", **fields), size=16)
         assert data.input_shape == (3, 16, 16)
-        first = Image.open(io.BytesIO(parts["test"][0][0])).resize((16, 16), Image.Resampling.BOX)
+        row = fixed_order(50, "test", 0)[0]
+        first = Image.open(io.BytesIO(parts["test"][0][row])).resize((16, 16), Image.Resampling.BOX)
         assert isinstance(data.test, TensorSplit)
         assert np.array_equal(data.test.images[0].permute(1, 2, 0).numpy(), np.asarray(first))

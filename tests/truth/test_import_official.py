@@ -75,6 +75,19 @@ def test_nds_resnet_with_seeds_of_several_files(tmp_path: Path) -> None:
     assert "best epoch" in table.source["columns"]["test_accuracy"]
 
 
+def test_nds_columns_are_of_one_file_each(tmp_path: Path) -> None:
+    """A network that is there twice in one file must not move its trainings of later files to other columns."""
+    other = {**RESNET, "ds": [1, 2, 2, 2]}
+    write(
+        tmp_path / "ResNet_rng1.json", [nds_training(RESNET, 1.0), nds_training(RESNET, 2.0), nds_training(other, 3.0)]
+    )
+    write(tmp_path / "ResNet_rng2.json", [nds_training(other, 4.0), nds_training(RESNET, 5.0)])
+    write(tmp_path / "ResNet_rng3.json", [nds_training(other, 6.0)])
+    table = import_truth("nds", tmp_path)
+    np.testing.assert_allclose(table.per_seed("ds=1,4,24 ws=16,64,256"), [99, 98, 95, np.nan])
+    np.testing.assert_allclose(table.per_seed("ds=2,2,2 ws=16,64,256"), [97, np.nan, 96, 94])
+
+
 def test_nds_resnext(tmp_path: Path) -> None:
     path = write(tmp_path / "ResNeXt-A.json", [nds_training(RESNEXT, 5.0)])
     table = import_truth("nds", path, {"space": "nds_resnext_a"})

@@ -84,6 +84,43 @@ def test_json_names_the_entry(tmp_path: Path, content: Any, message: str) -> Non
         import_truth("json", tmp_path / "x.json", OPTIONS)
 
 
+def write_rows(path: Path, metric: str, *rows: tuple[int, float | str]) -> Path:
+    if path.suffix == ".json":
+        entries = [{"architecture": CELLS[cell], metric: value} for cell, value in rows]
+        path.write_text(json.dumps(entries))
+    else:
+        path.write_text(
+            "\n".join([f"architecture,{metric}", *(f"{CELLS[cell]},{value}" for cell, value in rows)]) + "\n"
+        )
+    return path
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_fractions_are_not_percent(tmp_path: Path, kind: str) -> None:
+    path = write_rows(tmp_path / f"mine.{kind}", "valid_accuracy", (0, 0.91), (1, 1.0), (2, ""))
+    with pytest.raises(TruthError, match=r"mine\.\w+: valid_accuracy is at most 1, a fraction; accuracies are percent"):
+        import_truth(kind, path, OPTIONS)
+    path = write_rows(tmp_path / f"losses.{kind}", "valid_loss", (0, 0.91), (1, 0.5))
+    assert import_truth(kind, path, OPTIONS).query(CELLS[1], "valid_loss") == 0.5
+    path = write_rows(tmp_path / f"low.{kind}", "test_accuracy", (0, 0.9), (1, 1.1))
+    assert import_truth(kind, path, OPTIONS).query(CELLS[0]) == 0.9
+
+
+@pytest.mark.parametrize(("kind", "here", "before"), [("csv", "line 4", "line 2"), ("json", "entry 2", "entry 0")])
+def test_a_row_repeated_by_mistake_is_no_seed(tmp_path: Path, kind: str, here: str, before: str) -> None:
+    path = write_rows(tmp_path / f"mine.{kind}", "test_accuracy", (0, 90), (1, 90), (0, 90.0), (0, 91))
+    with pytest.raises(TruthError, match=f"{here}: the same architecture and values as {before}; .*repeats=true"):
+        import_truth(kind, path, OPTIONS)
+    table = import_truth(kind, path, {**OPTIONS, "repeats": "true"})
+    assert table.per_seed(CELLS[0]).tolist() == [90, 90, 91]
+
+
+def test_formats_are_described_by_what_their_files_hold() -> None:
+    for name in IMPORTERS.names():
+        assert "shared" not in IMPORTERS.describe(name)
+        assert "project" not in IMPORTERS.describe(name)
+
+
 def test_options_and_formats_are_explained(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'nasbench101'"):
         import_truth("nasbench11", "x")

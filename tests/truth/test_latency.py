@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ SPACE = raynas.space("nasbench201")
 
 def test_hwnasbench_has_no_value_where_nothing_was_measured() -> None:
     path, order = shared_file("hwnasbench/hw_nasbench201.npz"), shared_file("nasbench201/nasbench201.npz")
-    table = load_hwnasbench(path)
+    table = load_hwnasbench(path, order=order)
     assert table.devices == ("edgegpu", "raspi4", "edgetpu", "pixel3", "eyeriss", "fpga")
     with np.load(path) as stored, np.load(order) as cells:
         values, texts = stored["cifar10"], cells["arch"].tolist()
@@ -34,8 +36,9 @@ def test_hwnasbench_has_no_value_where_nothing_was_measured() -> None:
 
 
 def test_the_two_sources_agree() -> None:
-    ours = load_hwnasbench(shared_file("hwnasbench/hw_nasbench201.npz"))
-    theirs = load_help_nasbench201(shared_file("hwnasbench/help_nasbench201_latency.npz"))
+    order = shared_file("nasbench201/nasbench201.npz")
+    ours = load_hwnasbench(shared_file("hwnasbench/hw_nasbench201.npz"), order=order)
+    theirs = load_help_nasbench201(shared_file("hwnasbench/help_nasbench201_latency.npz"), order=order)
     assert (len(theirs), len(theirs.devices)) == (15_625, 27)
     for device in ("raspi4", "pixel3", "eyeriss", "fpga"):
         np.testing.assert_allclose(ours.latency_ms[device], theirs.latency_ms[device], rtol=1e-5)
@@ -50,8 +53,9 @@ def test_help_ofa() -> None:
 
 def test_columns_of_a_truth_table() -> None:
     options = {"latency": str(shared_file("hwnasbench/hw_nasbench201.npz")), "dataset": "cifar100"}
-    table = import_truth("npz-nasbench201", shared_file("nasbench201/nasbench201.npz"), options)
-    hardware = load_hwnasbench(shared_file("hwnasbench/hw_nasbench201.npz"), "cifar100")
+    cells = shared_file("nasbench201/nasbench201.npz")
+    table = import_truth("npz-nasbench201", cells, options)
+    hardware = load_hwnasbench(shared_file("hwnasbench/hw_nasbench201.npz"), "cifar100", order=cells)
     text = table.texts[77]
     assert table.query(text, "latency_ms/raspi4") == hardware.query(text, "raspi4")
     assert table.query(text, "energy_mj/fpga") == hardware.energy(text, "fpga")
@@ -71,6 +75,25 @@ def test_what_is_refused() -> None:
         table.added_to(raynas.truth("digits201"))
 
 
-def test_another_file_is_refused() -> None:
-    with pytest.raises(TruthError, match="is not the shared HW-NAS-Bench table: it has no metric"):
-        load_hwnasbench(shared_file("nasbench201/nasbench201.npz"))
+def test_small_files_of_ones_own_with_an_order(tmp_path: Path) -> None:
+    cells, measured, latencies = tmp_path / "cells.npz", tmp_path / "hw.npz", tmp_path / "help.npz"
+    texts = [a.text for a, _ in zip(SPACE.enumerate(), range(3), strict=False)]
+    np.savez(cells, arch=np.array(texts))
+    np.savez(measured, metric=np.array(["phone_latency", "phone_energy"]), cifar10=np.array([[1, 2], [-1, 3], [4, 5]]))
+    np.savez(latencies, device=np.array(["phone"]), latency_ms=np.array([[7.0], [8.0], [9.0]]))
+    table = load_hwnasbench(measured, order=cells)
+    assert (table.query(texts[2], "phone"), table.energy(texts[1], "phone")) == (4, 3)
+    assert load_help_nasbench201(latencies, order=cells).query(texts[0], "phone") == 7
+
+
+def test_another_file_is_refused_and_the_order_must_be_given(tmp_path: Path) -> None:
+    other = tmp_path / "other.npz"
+    np.savez(other, x=np.zeros(3))
+    with pytest.raises(TruthError, match="is not an npz of HW-NAS-Bench's columns: it has no metric"):
+        load_hwnasbench(other, order=other)
+    np.savez(tmp_path / "hw.npz", metric=np.array(["a_latency"]), cifar10=np.zeros((3, 1)))
+    with pytest.raises(TruthError, match=r"other\.npz is not an npz with NAS-Bench-201's cells \(arch\).*has no arch"):
+        load_hwnasbench(tmp_path / "hw.npz", order=other)
+    for load in (load_hwnasbench, load_help_nasbench201):
+        with pytest.raises(TypeError, match="'order'"):
+            load(tmp_path / "hw.npz")  # type: ignore[operator]

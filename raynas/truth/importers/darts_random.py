@@ -1,4 +1,10 @@
-"""214 random DARTS networks of Yang et al. (ICLR 2020, "NAS evaluation is frustratingly hard"), from the shared npz."""
+"""Random DARTS networks of Yang et al. (ICLR 2020, "NAS evaluation is frustratingly hard"), as an npz of their columns.
+
+The authors publish 214 genotypes with their curves in github.com/antoyang/NAS-Benchmark, folder
+``Plots/data/modified_search_space``. The npz holds ``op_names`` (k,) texts; ``op`` (n, 2, 4, 2) numbers of operations
+by network, cell (normal, reduction), node and its two edges; ``input`` of that shape, where each edge comes from (0
+and 1 are the two previous cells, 2 and more the nodes); ``accuracy`` (n,), the best of the curve in percent.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +24,12 @@ _CELLS = ("normal", "reduce")
 
 @IMPORTERS.register("npz-darts-random")
 def npz_darts_random(path: Path) -> TruthTable:
-    """214 random DARTS networks trained on CIFAR-10 for 600 epochs, from the shared darts_random_cifar10.npz.
+    """Random DARTS networks trained on CIFAR-10 for 600 epochs (Yang et al.), from an npz of op, input and accuracy.
 
     Args:
         path: The npz file: ``op`` and ``input`` (n, 2, 4, 2) by cell, node and edge, ``op_names``, ``accuracy``.
     """
-    found = read_arrays(path, ("op", "input", "op_names", "accuracy"), "the shared table of random DARTS networks")
+    found = read_arrays(path, ("op", "input", "op_names", "accuracy"), "an npz of random DARTS networks")
     names, accuracy = found["op_names"].tolist(), found["accuracy"]
     shape = (len(accuracy), len(_CELLS), 4, 2)
     if found["op"].shape != shape or found["input"].shape != shape or found["op"].max(initial=0) >= len(names):

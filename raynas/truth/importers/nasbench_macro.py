@@ -1,7 +1,9 @@
-"""NAS-Bench-Macro (Su et al., CVPR 2021): the official ``nas-bench-macro_cifar10.json``, and the shared npz of it.
+"""NAS-Bench-Macro (Su et al., CVPR 2021): the official ``nas-bench-macro_cifar10.json``, or an npz of its columns.
 
-The official file maps each network (eight digits) to ``test_acc`` (3 trainings, percent), ``mean_acc``, ``std``,
-``params`` and ``flops`` (multiply-adds). Every encoding has its own entry, also those that are the same function.
+The official file (github.com/xiusu/NAS-Bench-Macro, folder ``data``) maps each network (eight digits) to
+``test_acc`` (3 trainings, percent), ``mean_acc``, ``std``, ``params`` and ``flops`` (multiply-adds). Every encoding has
+its own entry, also those that are the same function.
+The npz holds ``arch`` (n,), ``test_acc`` (n, 3), ``mean_acc``, ``params`` and ``flops`` (n,) of any of the networks.
 """
 
 from __future__ import annotations
@@ -39,13 +41,13 @@ def nasbench_macro(path: Path) -> TruthTable:
 
 @IMPORTERS.register("npz-nasbench-macro")
 def npz_nasbench_macro(path: Path) -> TruthTable:
-    """NAS-Bench-Macro from the shared nasbench_macro.npz: a random half of its networks, three trainings each.
+    """NAS-Bench-Macro from an npz of the json's columns (arch, test_acc, ...), of all networks or some of them.
 
     Args:
         path: The npz file.
     """
     names = ("arch", "test_acc", "mean_acc", "params", "flops")
-    found = read_arrays(path, names, "the shared NAS-Bench-Macro table")
+    found = read_arrays(path, names, "an npz of NAS-Bench-Macro's columns")
     rows = zip(*(found[name].tolist() for name in names), strict=True)
     return _table(path, ((f"row {i}", row[0], dict(zip(names, row, strict=True))) for i, row in enumerate(rows)))
 

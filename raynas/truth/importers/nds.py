@@ -8,7 +8,8 @@ spaces does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +31,8 @@ def nds(path: Path, *, space: Literal["nds_resnet", "nds_resnext_a"] = "nds_resn
     """NDS from ResNet*.json or ResNeXt-A*.json, or a folder of them whose trainings are put together as seeds.
 
     Args:
-        path: A json file, or a folder of json files of one space and one recipe (``ResNet_rng1`` to ``3``).
+        path: A json file, or a folder of json files of one space and one recipe (``ResNet_rng1`` to ``3``). Each file
+            has table columns of its own: one, or as many as it has trainings of the same network.
         space: Which of the two spaces.
     """
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
@@ -39,7 +41,8 @@ def nds(path: Path, *, space: Literal["nds_resnet", "nds_resnext_a"] = "nds_resn
     datasets = {"imagenet" if file.stem.endswith("_in") else "cifar10" for file in files}
     rows = Rows(path, space_named(space), "architecture")
     recipe: Mapping[str, Any] | None = None
-    for place, entry in _entries(files):
+    trainings: list[tuple[str, int, Architecture, float, dict[str, float]]] = []
+    for place, file, entry in _entries(files):
         try:
             found, architecture, error, costs = _training(rows, place, entry)
         except (KeyError, TypeError, ValueError, IndexError) as problem:
@@ -47,7 +50,8 @@ def nds(path: Path, *, space: Literal["nds_resnet", "nds_resnext_a"] = "nds_resn
         recipe = recipe or found
         if found != recipe or len(datasets) > 1:
             raise rows.problem(place, f"trained with {found}, others with {recipe}: one table holds one recipe")
-        rows.add(place, architecture, [{"test_accuracy": 100.0 - error}], costs, again=True)
+        trainings.append((place, file, architecture, 100.0 - error, costs))
+    _add_by_file(rows, trainings)
     source = source_of(
         path,
         "NDS (Radosavovic et al., ICCV 2019)",
@@ -60,15 +64,30 @@ def nds(path: Path, *, space: Literal["nds_resnet", "nds_resnext_a"] = "nds_resn
     return rows.table(f"{space}-{source['data']}", source)
 
 
-def _entries(files: list[Path]) -> Iterator[tuple[str, Any]]:
-    for file in files:
+def _add_by_file(rows: Rows, trainings: Sequence[tuple[str, int, Architecture, float, dict[str, float]]]) -> None:
+    """Add (place, file, architecture, accuracy, costs), in the order of files, so that a column is of one file only."""
+    times = Counter((file, architecture.text) for _, file, architecture, _, _ in trainings)
+    width: Counter[int] = Counter()
+    for (file, _), count in times.items():
+        width[file] = max(width[file], count)
+    first = {file: sum(width[before] for before in width if before < file) for file in width}
+    filled: Counter[str] = Counter()
+    for place, file, architecture, accuracy, costs in trainings:
+        empty: list[dict[str, float]] = [{}] * (first[file] - filled[architecture.text])
+        rows.add(place, architecture, [*empty, {"test_accuracy": accuracy}], costs, again=True)
+        filled[architecture.text] += len(empty) + 1
+
+
+def _entries(files: list[Path]) -> Iterator[tuple[str, int, Any]]:
+    """Yield place, the file's number, and training."""
+    for place, file in enumerate(files):
         trainings = read_json(file)
         if isinstance(trainings, Mapping) and {"top", "mid"} <= trainings.keys():
             trainings = [*trainings["top"], *trainings["mid"]]
         if not isinstance(trainings, list):
             raise TruthError(f"{file} is not a file of NDS: a {type(trainings).__name__}, not a list of trainings")
         for number, training in enumerate(trainings):
-            yield f"{file.name}, training {number}", training
+            yield f"{file.name}, training {number}", place, training
 
 
 def _training(

@@ -1,4 +1,4 @@
-"""NAS-Bench-201 from the project's shared ``nasbench201.npz`` (`docs/truth.md` lists its columns)."""
+"""NAS-Bench-201 from an npz of the benchmark's columns; `docs/truth.md` lists them, and where they are public."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ def npz_nasbench201(
     epochs: Literal[12, 200] = 200,
     latency: str | None = None,
 ) -> TruthTable:
-    """NAS-Bench-201 from the shared nasbench201.npz: all 15,625 cells, means over the benchmark's seeds.
+    """NAS-Bench-201 from an npz of the benchmark's columns (arch, cifar10_test, ...): all cells, means over its seeds.
 
     Args:
-        path: The npz file.
+        path: The npz file, its rows in the benchmark's order.
         dataset: Which data set's results.
         epochs: Which length of training.
-        latency: The shared ``hw_nasbench201.npz``, to add its latencies and energies as columns.
+        latency: An npz of HW-NAS-Bench (`load_hwnasbench`), to add its latencies and energies as columns.
     """
     chosen = _COLUMNS[dataset, epochs]
     costs = [f"params_{dataset}"] + ([] if dataset == "imagenet16" else ["macs_conv_cifar10_M"])
     names = ["arch", *(column for column, _ in chosen.values()), *costs]
-    found = read_arrays(path, names, "the shared NAS-Bench-201 table")
+    found = read_arrays(path, names, "an npz of NAS-Bench-201's columns")
     texts = checked_texts(path, space("nasbench201"), (str(text) for text in found["arch"]))
     if len(texts) != CELLS:
         raise TruthError(f"{path} holds {len(texts):,} cells, NAS-Bench-201 has {CELLS:,}")
@@ -91,4 +91,4 @@ def npz_nasbench201(
         columns={metric: what for metric, (_, what) in chosen.items()},
     )
     table = TruthTable(f"nasbench201-{dataset}-{epochs}ep", "nasbench201", texts, columns, source, "architecture")
-    return table if latency is None else load_hwnasbench(Path(latency), dataset, path).added_to(table)
+    return table if latency is None else load_hwnasbench(Path(latency), dataset, order=path).added_to(table)

@@ -2,11 +2,13 @@
 
 CSV: a header with ``architecture`` and metrics; each row is one training, and further rows of an architecture are its
 further seeds. JSON: a list of objects with ``architecture`` and metrics, a list of numbers being one value a seed.
+Accuracies are percent. A row that repeats another in everything is taken for a mistake.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,13 @@ _NAME = "architecture"
 
 @IMPORTERS.register("csv")
 def csv_file(
-    path: Path, *, space: str, dataset: str, epochs: int | None = None, keyed_by: KeyedBy = "architecture"
+    path: Path,
+    *,
+    space: str,
+    dataset: str,
+    epochs: int | None = None,
+    keyed_by: KeyedBy = "architecture",
+    repeats: bool = False,
 ) -> TruthTable:
     """Your own results from a CSV file: architecture and metrics, one training a row.
 
@@ -35,6 +43,7 @@ def csv_file(
         dataset: What they were trained on.
         epochs: For how long.
         keyed_by: ``function`` if a row stands for all encodings of its function.
+        repeats: Whether rows that are the same in everything are trainings that came out alike, not a mistake.
     """
     if not path.is_file():
         raise TruthError(f"no file at {path}")
@@ -45,12 +54,18 @@ def csv_file(
             _check_names(path, "line 1", reader.fieldnames or [])
     except (csv.Error, UnicodeDecodeError) as error:
         raise TruthError(f"{path} is not a CSV file: {error}") from error
-    return _table(path, entries, space, dataset, epochs, keyed_by)
+    return _table(path, entries, space, dataset, epochs, keyed_by, repeats=repeats)
 
 
 @IMPORTERS.register("json")
 def json_file(
-    path: Path, *, space: str, dataset: str, epochs: int | None = None, keyed_by: KeyedBy = "architecture"
+    path: Path,
+    *,
+    space: str,
+    dataset: str,
+    epochs: int | None = None,
+    keyed_by: KeyedBy = "architecture",
+    repeats: bool = False,
 ) -> TruthTable:
     """Your own results from a JSON file: a list of objects of architecture and metrics, a list being one a seed.
 
@@ -60,6 +75,7 @@ def json_file(
         dataset: What they were trained on.
         epochs: For how long.
         keyed_by: ``function`` if a row stands for all encodings of its function.
+        repeats: Whether rows that are the same in everything are trainings that came out alike, not a mistake.
     """
     entries = read_json(path)
     if not isinstance(entries, list):
@@ -70,7 +86,7 @@ def json_file(
             raise TruthError(f"{path}: entry {number}: not an object but a {type(entry).__name__}")
         _check_names(path, f"entry {number}", list(entry))
         placed.append((f"entry {number}", entry))
-    return _table(path, placed, space, dataset, epochs, keyed_by)
+    return _table(path, placed, space, dataset, epochs, keyed_by, repeats=repeats)
 
 
 def _check_names(path: Path, place: str, names: Sequence[str]) -> None:
@@ -91,9 +107,13 @@ def _table(
     dataset: str,
     epochs: int | None,
     keyed_by: KeyedBy,
+    *,
+    repeats: bool,
 ) -> TruthTable:
     name, options = SPACES.split_reference(space)
     rows = Rows(path, SPACES.make(name, **options), keyed_by)
+    accuracies: dict[str, list[float]] = {}
+    seen: dict[tuple[str, str], str] = {}
     for place, entry in entries:
         numbers = {key: _numbers(rows, place, key, value) for key, value in entry.items() if key != _NAME}
         seeded = {key: values for key, values in numbers.items() if has_seeds(key)}
@@ -102,9 +122,30 @@ def _table(
             for seed in range(max(map(len, seeded.values()), default=0))
         ]
         costs = {key: values[0] for key, values in numbers.items() if values and not has_seeds(key)}
-        rows.add(place, rows.parse(place, str(entry[_NAME])), trainings, costs, again=True)
+        architecture = rows.parse(place, str(entry[_NAME]))
+        before = seen.setdefault((architecture.text, repr(sorted(numbers.items()))), place)
+        if before != place and not repeats:
+            raise rows.problem(
+                place,
+                f"the same architecture and values as {before}; remove one of them, or give repeats=true if such rows "
+                "are trainings that came out alike",
+            )
+        rows.add(place, architecture, trainings, costs, again=True)
+        for key in seeded:
+            if key.endswith("_accuracy"):
+                accuracies.setdefault(key, []).extend(filter(math.isfinite, seeded[key]))
+    _refuse_fractions(path, accuracies)
     source = source_of(path, "own results", dataset, epochs, space={"name": rows.space.name, "options": options})
     return rows.table(path.stem, source)
+
+
+def _refuse_fractions(path: Path, accuracies: Mapping[str, Sequence[float]]) -> None:
+    """Raise if none of a metric's accuracies is above 1: percent would hardly be so low, fractions always are."""
+    for metric, values in accuracies.items():
+        if values and max(values) <= 1:
+            raise TruthError(
+                f"{path}: {metric} is at most {max(values):g}, a fraction; accuracies are percent (93.5, not 0.935)"
+            )
 
 
 def _numbers(rows: Rows, place: str, key: str | None, value: Any) -> list[float]:
