@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from raynas.networks.build import supernet
+from raynas.networks.build import fresh_network
 from raynas.networks.supernet import Supernet
 from raynas.spaces import Architecture, Space
 
 
 class NetworkAlone(Supernet):
-    """The stand-alone network of one architecture, untrained, its batch norm affine and with running averages.
+    """The stand-alone network of one architecture, untrained; see `fresh_network`.
 
     Args:
         space: The architecture's space.
@@ -31,11 +31,10 @@ class NetworkAlone(Supernet):
         seed: int,
         **options: object,
     ) -> None:
-        alone = space.only(architecture)
-        super().__init__(alone, input_shape, classes)
-        norm = {"affine": True, "track": True}
-        shared = supernet(alone, input_shape=input_shape, classes=classes, seed=seed, **{**norm, **options})
-        self.network = shared.plain(architecture)
+        super().__init__(space.only(architecture), input_shape, classes)
+        self.network = fresh_network(
+            space, architecture, input_shape=input_shape, classes=classes, seed=seed, **options
+        )
 
     def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
         """(B, C, H, W) -> (B, K)."""

@@ -1,4 +1,4 @@
-"""`supernet`: the weight-shared network of a space."""
+"""`supernet`: the weight-shared network of a space. `fresh_network`: one architecture as it is trained alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import nn
 
 from raynas.networks.module import ModuleSupernet
 from raynas.networks.supernet import NETWORKS, Supernet
-from raynas.spaces import SPACES, Space
+from raynas.spaces import SPACES, Architecture, Space
 
 
 def supernet(
@@ -37,3 +37,31 @@ def supernet(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return NETWORKS.make(architectures.name, architectures, input_shape, classes, **options)
+
+
+def fresh_network(
+    space: Space,
+    architecture: Architecture,
+    *,
+    input_shape: tuple[int, int, int] = (3, 32, 32),
+    classes: int = 10,
+    seed: int = 0,
+    **options: object,
+) -> nn.Module:
+    """Return the untrained stand-alone network of one architecture, torch modules only.
+
+    Batch norm is affine and keeps running averages; every layer starts as torch starts one of its own size.
+
+    Args:
+        space: The architecture's space.
+        architecture: The architecture.
+        input_shape: (C, H, W) of the images.
+        classes: The number of classes.
+        seed: Seed of the initial weights; torch's global generator is left alone.
+        options: Keyword arguments of the space's network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        alone = {"affine": True, "track": True, **options}
+        network = NETWORKS.make(space.name, space.only(architecture), input_shape, classes, **alone)
+        return network.plain(architecture, fresh=True)

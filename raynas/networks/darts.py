@@ -4,10 +4,13 @@ Stem 3x3 convolution and batch norm; `cells` cells, of which those at a third an
 cells with half the size and twice the channels; global average pooling; linear classifier. Weights are shared by cell,
 edge and operation: two architectures that use the same operation on the same edge share it in every cell of that kind.
 
-Differences from the released code. There is neither an auxiliary head nor drop path. Batch norm is the same everywhere
-(affine or not, tracked or not), also after pooling: the released search networks normalise pooled maps without scale
-and shift, the networks trained alone do not normalise them (`pool_norm` false). `FactorizedReduce` takes odd sizes, for
-which its second half sees a row and a column of zeros.
+As in the released code, the search network, whose batch norm is not affine, normalises pooled maps too, and the network
+that is trained alone, whose batch norm is affine, does not. `pool_norm` says otherwise; batch norm after pooling never
+has scale and shift, so that it costs no parameters.
+
+Differences from the released code. There is neither an auxiliary head nor drop path. Apart from poolings, batch norm is
+the same everywhere (affine or not, tracked or not). `FactorizedReduce` takes odd sizes, for which its second half sees
+a row and a column of zeros.
 """
 
 from __future__ import annotations
@@ -66,7 +69,7 @@ def darts_operation(name: str, channels: int, stride: int, *, pool_norm: bool, a
         return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, **norm)
     if name in ("max_pool_3x3", "avg_pool_3x3"):
         pool = nn.MaxPool2d(3, stride, 1) if name[:3] == "max" else nn.AvgPool2d(3, stride, 1, count_include_pad=False)
-        return nn.Sequential(pool, BatchNorm(channels, **norm)) if pool_norm else pool
+        return nn.Sequential(pool, BatchNorm(channels, affine=False, track=track)) if pool_norm else pool
     kernel = int(name[-1])
     if name.startswith("dil"):
         return nn.Sequential(*depthwise_separable(channels, kernel, stride=stride, dilation=2, **norm))
@@ -165,8 +168,9 @@ class DartsSupernet(Supernet):
             networks that DARTS trains alone).
         cells: Cells in all, at least three (8 in the search and in NAS-Bench-301, 20 in the networks trained alone).
         stem_multiplier: Channels of the stem are this times `channels`.
-        pool_norm: Whether batch norm follows pooling, as in the search networks of DARTS and CLOSE; false gives the
-            networks that DARTS and NAS-Bench-301 train alone.
+        pool_norm: Whether batch norm, without scale and shift, follows pooling; None for where `affine` is false: it
+            does in the search networks of DARTS and CLOSE, and not in the networks that DARTS and NAS-Bench-301 train
+            alone (nor in `raynas.derive` from a space and `raynas.cost`, which are affine).
         affine: Whether batch norm has scale and shift.
         track: Whether batch norm keeps running averages.
     """
@@ -180,11 +184,12 @@ class DartsSupernet(Supernet):
         channels: Annotated[int, Field(ge=2)] = 16,
         cells: Annotated[int, Field(ge=3)] = 8,
         stem_multiplier: Annotated[int, Field(ge=1)] = 3,
-        pool_norm: bool = True,
+        pool_norm: bool | None = None,
         affine: bool = False,
         track: bool = False,
     ) -> None:
         super().__init__(space, input_shape, classes)
+        pool_norm = not affine if pool_norm is None else pool_norm
         stem = stem_multiplier * channels
         self.stem = nn.Sequential(
             nn.Conv2d(input_shape[0], stem, 3, padding=1, bias=False), BatchNorm(stem, affine=affine, track=track)

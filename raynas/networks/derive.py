@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from raynas.errors import ArchitectureError
-from raynas.networks.build import supernet
+from raynas.networks.build import fresh_network, supernet
 from raynas.networks.inherit import inherit
-from raynas.networks.shared import SharedLayer
+from raynas.networks.shared import SharedLayer, start_anew_where_cut
 from raynas.networks.supernet import Supernet
 from raynas.spaces import SPACES, Architecture, Space
 
@@ -33,7 +33,8 @@ def derive(
     """Return the stand-alone network of one architecture.
 
     Derived from a supernet it has copies of the supernet's weights and gives the same output; derived from a space it
-    is a fresh network as it is trained alone, its batch norm affine and with running averages.
+    is a fresh network as it is trained alone: batch norm affine and with running averages, and every layer initialised
+    as torch initialises one of its own size.
 
     Args:
         space_or_supernet: Where the architecture lives; a space's name will do.
@@ -55,9 +56,10 @@ def derive(
         return source.plain(_member(source.space, architecture))
     whole = SPACES.make(space_or_supernet) if isinstance(space_or_supernet, str) else space_or_supernet
     chosen = _member(whole, architecture)
+    if weights is None:
+        return fresh_network(whole, chosen, **options)  # type: ignore[arg-type]
     alone = supernet(whole.only(chosen), **{"affine": True, "track": True, **options})  # type: ignore[arg-type]
-    if weights is not None:
-        inherit(alone, weights)
+    inherit(alone, weights)
     return alone.plain(chosen)
 
 
@@ -68,11 +70,11 @@ def _member(space: Space, architecture: Architecture | str) -> Architecture:
     return chosen
 
 
-def trace_path(network: Supernet, architecture: Architecture) -> fx.GraphModule:
-    """Return the graph of one path with plain layers; the supernet is left as it is."""
+def trace_path(network: Supernet, architecture: Architecture, *, fresh: bool = False) -> fx.GraphModule:
+    """Return the graph of one path with plain layers (`fresh`: see `Supernet.plain`); the supernet stays as it is."""
     path = _Path(network, architecture)
     graph = _Tracer().trace(path)
-    layers = _plain_layers(path, graph, network.input_shape)
+    layers = _plain_layers(path, graph, network.input_shape, fresh=fresh)
     calls = Counter(node.target for node in graph.nodes if node.name in layers)
     seen: Counter[Any] = Counter()
     modules: dict[str, Any] = {}
@@ -127,7 +129,9 @@ class _Tracer(fx.Tracer):
         return isinstance(m, SharedLayer) or super().is_leaf_module(m, module_qualified_name)
 
 
-def _plain_layers(path: _Path, graph: fx.Graph, input_shape: tuple[int, int, int]) -> dict[str, nn.Module]:
+def _plain_layers(
+    path: _Path, graph: fx.Graph, input_shape: tuple[int, int, int], *, fresh: bool
+) -> dict[str, nn.Module]:
     """Return the plain layer of every call of a shared one, by the name of its node.
 
     How many channels arrive there is seen in a run on the meta device, which computes shapes and touches no data.
@@ -141,6 +145,8 @@ def _plain_layers(path: _Path, graph: fx.Graph, input_shape: tuple[int, int, int
                 args, kwargs = self.fetch_args_kwargs_from_env(n)
                 if isinstance(layer, SharedLayer):
                     layers[n.name] = layer.plain(args[0].shape[1], *args[1:], **kwargs)
+                    if fresh:
+                        start_anew_where_cut(layers[n.name], layer)
             return super().run_node(n)
 
     ghost = copy.deepcopy(fx.GraphModule(path, copy.deepcopy(graph))).to("meta").eval()

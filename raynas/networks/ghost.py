@@ -78,6 +78,10 @@ class Meter:
         self._seen = set()
         return Ghost(torch.Size(shape), self)
 
+    def has_run(self, module: nn.Module) -> bool:
+        """Say whether the path has called a module that counts as a whole."""
+        return id(module) in self._seen
+
     def call(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Return a function's output as ghosts, its inputs being ghosts; parameters among them are counted once."""
         for leaf in tree_leaves((args, kwargs)):

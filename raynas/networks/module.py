@@ -58,8 +58,9 @@ class ModuleSupernet(Supernet):
             out: Tensor = self.model(images)
         return out
 
-    def plain(self, architecture: Architecture) -> nn.Module:
+    def plain(self, architecture: Architecture, *, fresh: bool = False) -> nn.Module:
         """Return a copy of the model in which every choice is replaced by what was chosen."""
+        del fresh  # no layer of a model is a part of another
         names = (decision.name for decision in self.space.decisions)
         options = dict(zip(names, architecture.options, strict=True))
         return _decided(copy.deepcopy(self.model), options, {})

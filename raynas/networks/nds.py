@@ -7,8 +7,7 @@ the first d of them. A narrower layer uses the first channels of the widest one,
 
 A subspace gets no more positions than its largest depth, but always weights of the whole space's widths: so a
 sub-supernet takes over tensors of equal shape, and one that fixes a width is the same function of them. What an
-architecture does not use is never read; the derived network holds exactly what is. Initial weights are drawn as wide
-as the subspace allows: one architecture starts as it would in layers of its own size (and the whole space as usual).
+architecture does not use is never read; the derived network holds exactly what is.
 
 The papers leave two details open: a stride is taken in the first 3x3 convolution of a block, and the shortcut is a 1x1
 convolution with BN wherever width or size changes (no identity with zero padding).
@@ -20,7 +19,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -54,16 +52,12 @@ class BlockShape:
 
     Args:
         held: The most channels of its input, and of all its layers' outputs: those of the whole space.
-        channels_in: The most channels of its input in this subspace.
-        largest: The largest choice of this subspace (with its fewest groups).
         stride: The stride.
         projects: Whether some architecture changes width or size here.
         norm: Options of `BatchNorm`.
     """
 
     held: tuple[int, int]
-    channels_in: int
-    largest: StageChoice
     stride: int
     projects: bool
     norm: dict[str, bool]
@@ -75,28 +69,20 @@ class ConvNorm(nn.Module):
     Args:
         held: The most channels of input and output.
         kernel: The kernel size.
-        used: Channels (of a group) that a filter sees at most in this subspace, after which initial weights are scaled.
         norm: Options of `BatchNorm`.
         stride: The stride.
     """
 
-    def __init__(self, held: tuple[int, int], kernel: int, used: int, norm: dict[str, bool], stride: int = 1) -> None:
+    def __init__(self, held: tuple[int, int], kernel: int, norm: dict[str, bool], stride: int = 1) -> None:
         super().__init__()
         self.kernel = kernel
         self.conv = ElasticConv2d(*held, (kernel,), stride=stride)
         self.norm = BatchNorm(held[1], **norm)
-        _start_as_if_narrower(self.conv.weight, held[0], used)
 
     def forward(self, x: Tensor, channels: int, groups: int = 1) -> Tensor:
         """(B, C, H, W) -> (B, channels, H', W')."""
         out: Tensor = self.norm(self.conv(x, channels, self.kernel, groups))
         return out
-
-
-def _start_as_if_narrower(tensor: Tensor, held: int, used: int) -> None:
-    """Scale initial weights of a layer with `held` inputs to those of one with `used`: the bound is 1/sqrt(inputs)."""
-    with torch.no_grad():
-        tensor.mul_((held / used) ** 0.5)
 
 
 class ResidualBlock(nn.Module, ABC):
@@ -106,7 +92,7 @@ class ResidualBlock(nn.Module, ABC):
         super().__init__()
         self.relu = nn.ReLU()
         if shape.projects:
-            self.shortcut = ConvNorm(shape.held, 1, shape.channels_in, shape.norm, shape.stride)
+            self.shortcut = ConvNorm(shape.held, 1, shape.norm, shape.stride)
 
     @abstractmethod
     def body(self, x: Tensor, choice: StageChoice) -> Tensor:
@@ -125,8 +111,8 @@ class BasicBlock(ResidualBlock):
     def __init__(self, shape: BlockShape) -> None:
         super().__init__(shape)
         inside = shape.held[1], shape.held[1]
-        self.first = ConvNorm(shape.held, 3, shape.channels_in, shape.norm, shape.stride)
-        self.second = ConvNorm(inside, 3, shape.largest.width, shape.norm)
+        self.first = ConvNorm(shape.held, 3, shape.norm, shape.stride)
+        self.second = ConvNorm(inside, 3, shape.norm)
 
     def body(self, x: Tensor, choice: StageChoice) -> Tensor:
         """(B, C, H, W) -> (B, width, H', W')."""
@@ -139,10 +125,10 @@ class BottleneckBlock(ResidualBlock):
 
     def __init__(self, shape: BlockShape) -> None:
         super().__init__(shape)
-        inside, largest = (shape.held[1], shape.held[1]), shape.largest
-        self.reduce = ConvNorm(shape.held, 1, shape.channels_in, shape.norm)
-        self.grouped = ConvNorm(inside, 3, largest.inner // largest.groups, shape.norm, shape.stride)
-        self.expand = ConvNorm(inside, 1, largest.inner, shape.norm)
+        inside = shape.held[1], shape.held[1]
+        self.reduce = ConvNorm(shape.held, 1, shape.norm)
+        self.grouped = ConvNorm(inside, 3, shape.norm, shape.stride)
+        self.expand = ConvNorm(inside, 1, shape.norm)
 
     def body(self, x: Tensor, choice: StageChoice) -> Tensor:
         """(B, C, H, W) -> (B, width, H', W')."""
@@ -193,15 +179,13 @@ class NdsSupernet(Supernet):
         for number, (stride, most, largest) in enumerate(sizes, start=1):
             leaving = [self._channels(float(option)) for option in space.decision(f"stage{number}.width").options]
             projects = stride > 1 or any(a != b for a in entering for b in leaving)
-            first = BlockShape((held, most.width), max(entering), largest, stride, projects, norm)
-            further = BlockShape((most.width, most.width), largest.width, largest, 1, False, norm)
+            first = BlockShape((held, most.width), stride, projects, norm)
+            further = BlockShape((most.width, most.width), 1, False, norm)
             shapes = [first, *[further] * (largest.depth - 1)]
             self.stages.append(nn.ModuleList(self.block(shape) for shape in shapes))
             held, entering = most.width, leaving
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.classifier = ElasticLinear(held, classes)
-        for tensor in self.classifier.parameters():
-            _start_as_if_narrower(tensor, held, max(entering))
 
     def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
         """(B, C, H, W) -> (B, K)."""

@@ -2,15 +2,19 @@
 
 An elastic layer holds weights for its largest width and kernel; a smaller one uses a part of them. What it computes for
 one architecture is a plain torch layer, which `plain` returns with copied weights: that is how networks are derived.
+A part of a larger layer keeps the scale of the larger one's initial weights; `start_anew_where_cut` mends that in a
+network that starts untrained.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import skip_init
 
 
 class SharedLayer(nn.Module, ABC):
@@ -32,6 +36,24 @@ def copy_weights(layer: nn.Module, **tensors: Tensor | None) -> nn.Module:
         for name, tensor in tensors.items():
             if tensor is not None:
                 getattr(layer, name).copy_(tensor.detach())
+    return layer
+
+
+def start_anew_where_cut(layer: nn.Module, shared: SharedLayer) -> None:
+    """Initialise a layer as torch does one of its size if its weights are only a part of the shared ones.
+
+    Args:
+        layer: What `shared.plain` returned.
+        shared: The layer it is from.
+    """
+    own, whole = (getattr(one, "weight", None) for one in (layer, shared))
+    if own is not None and whole is not None and own.numel() < whole.numel():
+        layer.reset_parameters()  # type: ignore[operator]
+
+
+def _blank(kind: type[nn.Module], *sizes: int, **options: Any) -> nn.Module:
+    """Return a layer whose weights hold anything yet: none are drawn, so that torch's generator is left alone."""
+    layer: nn.Module = skip_init(kind, *sizes, **options)  # type: ignore[no-untyped-call]
     return layer
 
 
@@ -90,8 +112,8 @@ class ElasticConv2d(SharedLayer):
     def plain(self, channels: int, out_channels: int, kernel: int, groups: int = 1) -> nn.Module:  # type: ignore[override]
         """Return the convolution of these choices."""
         groups = channels if self.depthwise else groups
-        with torch.device(self.weight.device):
-            layer = nn.Conv2d(channels, out_channels, kernel, self.stride, kernel // 2, groups=groups, bias=False)
+        sizes = channels, out_channels, kernel, self.stride, kernel // 2
+        layer = _blank(nn.Conv2d, *sizes, groups=groups, bias=False, device=self.weight.device)
         return copy_weights(layer, weight=self.weights(channels, out_channels, kernel, groups))
 
 
@@ -120,7 +142,8 @@ class ElasticLinear(SharedLayer):
     def plain(self, channels: int, out_features: int) -> nn.Module:  # type: ignore[override]
         """Return the layer of these choices."""
         weight, bias = self.weight[:out_features, :channels], self.bias[:out_features]
-        with torch.device(self.weight.device):
-            if self.spatial:
-                return copy_weights(nn.Conv2d(channels, out_features, 1), weight=weight[:, :, None, None], bias=bias)
-            return copy_weights(nn.Linear(channels, out_features), weight=weight, bias=bias)
+        if self.spatial:
+            layer = _blank(nn.Conv2d, channels, out_features, 1, device=self.weight.device)
+            return copy_weights(layer, weight=weight[:, :, None, None], bias=bias)
+        layer = _blank(nn.Linear, channels, out_features, device=self.weight.device)
+        return copy_weights(layer, weight=weight, bias=bias)

@@ -81,11 +81,17 @@ class Supernet(nn.Module, ABC):
         self.input_shape = input_shape
         self.classes = classes
 
-    def plain(self, architecture: Architecture) -> nn.Module:
-        """Return the stand-alone network of one architecture, torch modules only, with copies of the weights."""
+    def plain(self, architecture: Architecture, *, fresh: bool = False) -> nn.Module:
+        """Return the stand-alone network of one architecture, torch modules only, with copies of the weights.
+
+        Args:
+            architecture: The architecture.
+            fresh: The weights are initial ones: a layer that is a part of a larger one is initialised anew, as torch
+                does a layer of its size, by torch's global generator.
+        """
         from raynas.networks.derive import trace_path
 
-        return trace_path(self, architecture)
+        return trace_path(self, architecture, fresh=fresh)
 
     @abstractmethod
     def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:

@@ -15,7 +15,7 @@ from typing import Annotated
 from pydantic import Field
 
 from raynas.errors import ArchitectureError, ConfigError
-from raynas.spaces.architecture import Decision
+from raynas.spaces.architecture import Architecture, Decision
 from raynas.spaces.base import Space
 from raynas.spaces.nasbench201 import OPERATIONS
 from raynas.spaces.notation import cell_edges, checked, edges_on_paths, format_nodes, parse_nodes
@@ -25,6 +25,8 @@ CELLS = 4
 FIRST_INNER = 2
 """The first node that sums inputs; 0 is the previous fusion, 1 the encoder's feature."""
 UPSAMPLINGS = ("bilinear", "bicubic", "transposed_conv", "pixel_shuffle")
+INTERPOLATIONS = UPSAMPLINGS[:2]
+"""The upsamplings that leave zeros as they are; the others have a bias."""
 
 
 class DepthSpace(Space):
@@ -74,13 +76,40 @@ class DepthSpace(Space):
         return math.prod(map(len, allowed)) - refused
 
     def active(self, options: tuple[str, ...]) -> tuple[bool, ...]:
-        """Say of each edge whether it lies on a path from one of a cell's inputs to its last node; upsamplings do."""
+        """Say of each edge whether it lies on a path from an input of its cell to the last node, and the cell is read.
+
+        The last cell is, and so is one whose next cell is and has an active edge from node 0. A cell that is read has
+        an active upsampling; shared cells are judged by the last one.
+        """
         said: list[bool] = []
-        for cell in self.split(options):
+        is_read = True
+        for cell in reversed(self.split(options)):
             carries = tuple(option != OPERATIONS[0] for option in cell[: len(self.edges)])
-            said += live_edges(self.edges, carries)
-            said += [True] * (len(cell) - len(self.edges))
+            live = live_edges(self.edges, carries)
+            said = [*(is_read and edge for edge in live), *[is_read] * (len(cell) - len(live)), *said]
+            is_read = is_read and any(edge and source == 0 for edge, (_, source) in zip(live, self.edges, strict=True))
         return tuple(said)
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """Return the architecture whose inactive decisions all take their first option.
+
+        A cell that is zero everywhere (no path leads to its last node) counts as enlarged by the first upsampling where
+        it is enlarged by interpolation. Where only the cell that is refused would remain, its last decision takes the
+        second option: the first valid cell in order of enumeration, which is never read or has no path either.
+        Two encodings of the same sum (a skip before or after an operation) are not recognised as one.
+        """
+        options, active = architecture.options, self.active(architecture.options)
+        cells = []
+        for place, cell in enumerate(self.split(options)):
+            live = active[place * self._width : (place + 1) * self._width]
+            kept = [option if keeps else OPERATIONS[0] for option, keeps in zip(cell, live, strict=True)]
+            if self.chooses_upsampling:
+                is_zero = not any(live[:-1]) and cell[-1] in INTERPOLATIONS
+                kept[-1] = UPSAMPLINGS[0] if is_zero or not live[-1] else cell[-1]
+            if tuple(kept) == self._refused:
+                kept[-1] = self._all_decisions[self._width - 1].options[1]
+            cells += kept
+        return self._architecture(tuple(cells))
 
     def split(self, options: tuple[str, ...]) -> list[tuple[str, ...]]:
         """Return the options of each cell: one where the cells are shared, else four, deepest first."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from raynas.errors import ArchitectureError, ConfigError, nearest
-from raynas.spaces.architecture import Decision
+from raynas.spaces.architecture import Architecture, Decision
 from raynas.spaces.base import Space
 from raynas.spaces.registry import SPACES
 
@@ -25,6 +25,8 @@ from raynas.spaces.registry import SPACES
 @SPACES.register("module")
 class ModuleSpace(Space):
     """Your own model: the product of the options of its Choice modules.
+
+    A choice inside a candidate of another takes part only where that candidate is chosen.
 
     Args:
         path: Where the model's class (or a function that builds it) is: ``my_file.py:Name`` or ``package.module:Name``.
@@ -43,6 +45,7 @@ class ModuleSpace(Space):
         with torch.random.fork_rng(devices=[]) if torch else contextlib.nullcontext():
             model = self.build((3, 32, 32), 10)
         super().__init__(decisions_of(model))
+        self._places = _places(model)
 
     @classmethod
     def of(cls, model: Any) -> ModuleSpace:
@@ -50,6 +53,7 @@ class ModuleSpace(Space):
         space = cls.__new__(cls)
         space.path, space.arguments = "", {}
         Space.__init__(space, decisions_of(model))
+        space._places = _places(model)
         return space
 
     def build(self, input_shape: tuple[int, int, int], classes: int) -> Any:
@@ -71,6 +75,17 @@ class ModuleSpace(Space):
         if not hasattr(model, "modules"):
             raise ConfigError([f"{self.path} makes a {type(model).__name__}, not a torch.nn.Module"], "the space")
         return model
+
+    def active(self, options: tuple[str, ...]) -> tuple[bool, ...]:
+        """Say of each decision whether one of its choices is in the model once the options around it are chosen."""
+        names = [decision.name for decision in self._all_decisions]
+        chosen = set(zip(names, options, strict=True))
+        return tuple(any(around <= chosen for around in self._places[name]) for name in names)
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """Return the architecture whose inactive decisions take their first option."""
+        said = zip(self._all_decisions, architecture.options, self.active(architecture.options), strict=True)
+        return self._architecture(tuple(option if live else d.options[0] for d, option, live in said))
 
     def format_options(self, options: tuple[str, ...]) -> str:
         """Return ``decision=option,decision=option``."""
@@ -120,6 +135,24 @@ def decisions_of(model: Any) -> list[Decision]:
     if problems:
         raise ConfigError(problems, f"the model {type(model).__name__}")
     return [Decision(name, options) for name, options in found.items()]
+
+
+def _places(model: Any) -> dict[str, list[frozenset[tuple[str, str]]]]:
+    """Return, for each decision, the (decision, option) pairs around each of its choices: all must be chosen."""
+    found: dict[str, list[frozenset[tuple[str, str]]]] = {}
+
+    def walk(part: Any, around: frozenset[tuple[str, str]]) -> None:
+        name, candidates = getattr(part, "decision", None), getattr(part, "candidates", None)
+        if not isinstance(name, str) or candidates is None:
+            for child in part.children():
+                walk(child, around)
+            return
+        found.setdefault(name, []).append(around)
+        for option, candidate in candidates.items():
+            walk(candidate, around | {(name, option)})
+
+    walk(model, frozenset())
+    return found
 
 
 def _load(path: str) -> Callable[..., Any]:

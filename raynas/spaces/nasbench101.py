@@ -14,7 +14,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -139,7 +139,9 @@ def cell_options(matrix: npt.ArrayLike, ops: Sequence[str]) -> tuple[str, ...]:
         rows = np.asarray(matrix)
     except ValueError:
         rows = np.empty(0)
-    count = len(rows)
+    count = len(rows) if rows.ndim else 0
+    if not isinstance(ops, Iterable) or not all(isinstance(op, str) for op in ops):
+        raise ArchitectureError(f"ops must be a list of names, from '{INPUT}' to '{OUTPUT}', got {ops!r}")
     if rows.shape != (count, count) or not 2 <= count <= VERTICES or len(ops) != count:
         raise ArchitectureError(
             f"a cell is a square matrix of 2 to {VERTICES} vertices and as many ops, "

@@ -8,6 +8,7 @@ input resolution. Notation: blocks joined by ``|``, stages by ``+``, and the res
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 
 from raynas.errors import ArchitectureError, ConfigError
@@ -134,7 +135,7 @@ class OfaMobilenetV3(Space):
         Raises:
             ArchitectureError: A length or a value is not of the space.
         """
-        kernels, expansions, depths = list(ks), list(e), list(d)
+        kernels, expansions, depths = _whole_numbers("ks", ks), _whole_numbers("e", e), _whole_numbers("d", d)
         blocks = [f"k{kernel}e{expansion}" for kernel, expansion in zip(kernels, expansions, strict=False)]
         if (
             len(kernels) != len(expansions)
@@ -148,3 +149,10 @@ class OfaMobilenetV3(Space):
             )
         options = [block if place % BLOCKS < depths[place // BLOCKS] else NONE for place, block in enumerate(blocks)]
         return self.make([*options, str(r)] if self.resolutions else options)
+
+
+def _whole_numbers(name: str, values: Iterable[int]) -> list[int]:
+    try:
+        return [operator.index(value) for value in values]
+    except TypeError:
+        raise ArchitectureError(f"{name} must be a list of whole numbers, got {values!r}") from None

@@ -16,6 +16,7 @@ from raynas.networks.batchnorm import batch_norms, scoring_statistics
 from raynas.networks.cost import cost, plain_cost
 from raynas.networks.derive import derive
 from raynas.networks.inherit import inherit
+from raynas.networks.supernet import Choice
 from raynas.spaces import Architecture, Space
 
 
@@ -40,6 +41,8 @@ class NetworkContract:
     """Options of the network; small ones, or the tests take long."""
     draws: ClassVar[int] = 4
     """Random architectures a test."""
+    spare: ClassVar[tuple[str, ...]] = ()
+    """Beginnings of the names of parameters that every network has, but not every architecture uses."""
 
     def make_space(self) -> Space:
         """Return the space; override this."""
@@ -97,16 +100,16 @@ class NetworkContract:
         assert all(p.grad is not None for p in alone.parameters())
 
     def test_cost_is_that_of_the_derived_network(self) -> None:
-        """Multiply-adds are those torch counts in the derived network; parameters too, where no decision is idle."""
+        """Multiply-adds are those torch counts in the derived network; parameters too, and those of idle operations."""
         space = self.make_space()
         options = {"input_shape": self.input_shape, "classes": self.classes, **self.network}
         for architecture in self.architectures(space):
             params, flops = plain_cost(derive(space, architecture, **options), self.input_shape)
             found = cost(space, architecture, **options)
             assert round(found.flops_m * 1e6) == flops
-            if all(space.active(architecture.options)):
-                assert round(found.params_m * 1e6) == params
-            assert round(found.params_m * 1e6) >= params
+            alone = self.make_network(space.only(architecture), affine=True, track=True)
+            idle = sum(p.numel() for p in _idle_parameters(alone, self.images(), architecture).values())
+            assert round(found.params_m * 1e6) == params + idle
 
     def test_one_and_many_architectures(self) -> None:
         """A list of architectures gives the outputs of each."""
@@ -150,13 +153,59 @@ class NetworkContract:
                 torch.testing.assert_close(child(x, architecture), root(x, architecture), atol=1e-5, rtol=1e-5)
 
     def test_weights_of_one_architecture(self) -> None:
-        """The network of one architecture has no more weights than it uses, its idle decisions aside."""
+        """The network of one architecture has no more weights than it uses, idle operations and spare parts aside."""
         space = self.make_space()
         for architecture in self.architectures(space)[-2:]:
             alone = self.make_network(space.only(architecture), affine=True)
+            idle = _idle_parameters(alone, self.images(), architecture)
             alone(self.images(), architecture).square().mean().backward()
-            if all(space.active(architecture.options)):
-                assert not [name for name, p in alone.named_parameters() if p.grad is None]
+            unused = {name for name, p in alone.named_parameters() if p.grad is None}
+            assert not {name for name in unused - set(idle) if not name.startswith(self.spare or "/")}
+            assert unused >= set(idle)
+
+    def test_active_decisions_matter_and_no_others(self) -> None:
+        """Another option of an active decision can change the output, one of an inactive decision does not."""
+        net = self.make_network(affine=True)
+        _shake(net)
+        space, x = net.space, self.images()
+
+        def output(options: tuple[str, ...]) -> Tensor:
+            with torch.no_grad():
+                found: Tensor = net(x, space.make(options))
+            return found
+
+        for architecture in self.architectures(space)[-2:]:
+            options, found = architecture.options, output(architecture.options)
+            for place, (decision, active) in enumerate(zip(space.decisions, space.active(options), strict=True)):
+                others = [(*options[:place], o, *options[place + 1 :]) for o in decision.options if o != options[place]]
+                others = [other for other in others if space.is_valid(other)]
+                if active:
+                    assert not others or any(not torch.equal(output(other), found) for other in others), decision.name
+                else:
+                    idle = [other for other in others if not space.active(other)[place]]
+                    assert all(torch.equal(output(other), found) for other in idle), decision.name
+
+    def test_fresh_layers_start_as_torch_starts_them(self) -> None:
+        """Parts of larger layers get initial weights of their own size; torch's generator is left alone."""
+        space = self.make_space()
+        architecture = self.architectures(space)[-1]
+        options = {"input_shape": self.input_shape, "classes": self.classes, **self.network}
+        before = torch.random.get_rng_state()
+        one, again = (derive(space, architecture, seed=3, **options) for _ in range(2))
+        assert torch.equal(torch.random.get_rng_state(), before)
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), again.parameters(), strict=True))
+        held = dict(self.make_network(space.only(architecture)).named_parameters())
+        for name, layer in one.named_modules():
+            shared = held.get(f"{name}.weight")
+            if (
+                isinstance(layer, nn.Conv2d | nn.Linear)
+                and shared is not None
+                and shared.numel() > layer.weight.numel()
+            ):
+                bound = layer.weight[0].numel() ** -0.5  # torch draws uniformly within one over the root of the inputs
+                largest = float(layer.weight.detach().abs().max())
+                assert largest <= bound * (1 + 1e-5), name
+                assert largest > 0.8 * bound or layer.weight.numel() < 100, name
 
     def test_seed_fixes_the_weights(self) -> None:
         """The same seed gives the same weights, and torch's global generator is left alone."""
@@ -205,6 +254,25 @@ class NetworkContract:
 
 def _draw(space: Space, rng: np.random.Generator, count: int) -> list[Architecture]:
     return [space.sample(rng) for _ in range(count)]
+
+
+def _idle_parameters(alone: Supernet, images: Tensor, architecture: Architecture) -> dict[str, nn.Parameter]:
+    """Return the parameters of chosen operations that the path does not call.
+
+    Args:
+        alone: The supernet of one architecture, which has the chosen candidates only.
+        images: Images (B, C, H, W).
+        architecture: The architecture.
+    """
+    called: set[nn.Module] = set()
+    hooks = [m.register_forward_pre_hook(lambda m, _: called.add(m)) for m in alone.modules()]
+    with torch.no_grad():
+        alone(images, architecture)
+    for hook in hooks:
+        hook.remove()
+    names = {parameter: name for name, parameter in alone.named_parameters()}
+    idle = (c for m in alone.modules() if isinstance(m, Choice) for c in m.candidates.values() if c not in called)
+    return {names[parameter]: parameter for candidate in idle for parameter in candidate.parameters()}
 
 
 def _shake(net: nn.Module) -> None:

@@ -41,6 +41,7 @@ class Depth(NetworkContract):
     input_shape = (3, 32, 32)
     classes = 1
     output_shape = (1, 32, 32)
+    spare = ("encoder.", "project.")  # levels that no cell reads
     network = {
         "features": 8,
         "encoder_channels": (4, 6, 8, 10),

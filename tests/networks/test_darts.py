@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import raynas
+from raynas.networks.alone import NetworkAlone
 from raynas.networks.darts import Cell, DartsSupernet, FactorizedReduce
 from raynas.networks.derive import derive
 from raynas.spaces.darts import CELLS, NODES, Edge, cells
@@ -130,18 +131,34 @@ def test_where_cells_reduce(count: int, reductions: list[int]) -> None:
 
 def test_published_parameters() -> None:
     """DARTS_V2 of 20 cells at 36 channels for CIFAR-10, without its auxiliary head."""
-    alone, sizes = SPACE.only(SPACE.parse(DARTS_V2)), {}
-    for pool_norm in (False, True):
-        with torch.device("meta"):
-            network = raynas.supernet(alone, channels=36, cells=20, pool_norm=pool_norm, affine=True)
-        sizes[pool_norm] = sum(parameter.numel() for parameter in network.parameters())
-    assert sizes[False] == 3_349_342
-    # Five poolings in each of the two reduction cells: a scale and a shift for 72 and for 144 channels.
-    assert sizes[True] == 3_349_342 + 5 * 2 * (72 + 144)
+    for options in ({}, {"pool_norm": False}, {"pool_norm": True}):
+        found = raynas.cost(SPACE, DARTS_V2, channels=36, cells=20, **options)
+        assert round(found.params_m * 1e6) == 3_349_342
+
+
+def test_batch_norm_after_pooling() -> None:
+    """The weight-shared network has it, without scale and shift; a network trained alone has none."""
+
+    def pools(network: nn.Module) -> list[nn.Module]:
+        return [m for name, m in network.named_modules() if name.endswith("pool_3x3")]
+
+    plain, alone = build(), NetworkAlone(SPACE, SPACE.parse(DARTS_V2), (3, 8, 8), 10, seed=0, channels=4, cells=3)
+    assert {type(pool) for pool in pools(plain)} == {nn.Sequential}
+    for fresh in (alone, derive(SPACE, DARTS_V2, **SMALL), build(affine=True)):
+        assert pools(fresh)
+        assert {type(pool) for pool in pools(fresh)} <= {nn.MaxPool2d, nn.AvgPool2d}
+    asked = build(affine=True, track=True, pool_norm=True)
+    assert all(pool[1].weight is None and pool[1].running_mean is not None for pool in pools(asked))
+    x = torch.randn(4, 3, 8, 8)
+    for network in (plain, asked):
+        weights = {"affine": network is asked, "track": network is asked, "weights": network.state_dict()}
+        weights |= {"pool_norm": True} if network is asked else {}
+        for copied in (derive(network, DARTS_V2), derive(SPACE, DARTS_V2, **SMALL, **weights)):
+            torch.testing.assert_close(copied(x), network(x, SPACE.parse(DARTS_V2)), atol=1e-5, rtol=1e-5)
 
 
 def counted(options: tuple[str, ...], channels: int, count: int, size: int) -> tuple[int, int]:
-    """Parameters and multiply-adds by formula, pooling without batch norm."""
+    """Parameters and multiply-adds by formula; batch norm after pooling has no parameters."""
     stem = 3 * channels
     params, flops = 27 * stem + 2 * stem, 27 * stem * size**2
     before, previous = stem, stem
@@ -165,7 +182,7 @@ def counted(options: tuple[str, ...], channels: int, count: int, size: int) -> t
 def test_cost_by_formula(count: int) -> None:
     rng = np.random.default_rng(1)
     for architecture in (SPACE.sample(rng) for _ in range(6)):
-        found = raynas.cost(SPACE, architecture, channels=8, cells=count, pool_norm=False)
+        found = raynas.cost(SPACE, architecture, channels=8, cells=count)
         expected = counted(architecture.options, 8, count, 32)
         assert (round(found.params_m * 1e6), round(found.flops_m * 1e6)) == expected
 

@@ -183,6 +183,37 @@ def test_cost_of_levels_that_are_not_read(frozen: bool) -> None:
             assert round(found.params_m * 1e6) == params
 
 
+@pytest.mark.parametrize("name", ["depth_v1", "depth_v2"])
+@pytest.mark.parametrize("sync", [True, False])
+def test_equal_canonical_encodings_give_equal_outputs(name: str, sync: bool) -> None:
+    """Exactly, since only what is dead differs, and without a change of cost's multiply-adds."""
+    net, rng = network(name, sync=sync, affine=True), np.random.default_rng(0)
+    few = [d.name for d in net.space.decisions if d.name.endswith(("3<-0", "3<-1"))]
+    part, changed = net.space.subspace({decision: ["none", "skip_connect"] for decision in few}), 0
+    for architecture in (part.sample(rng) for _ in range(12)):
+        canonical = net.space.canonical(architecture)
+        changed += canonical != architecture
+        assert torch.equal(net(images(net), architecture), net(images(net), canonical))
+        found, same = (cost(net.space, one, **SMALL) for one in (architecture, canonical))
+        assert found.flops_m == same.flops_m
+        assert found.params_m >= same.params_m or not sync
+    assert changed >= 3
+
+
+@pytest.mark.parametrize("name", ["depth_v1", "depth_v2"])
+@pytest.mark.parametrize("cell", [LIVELY, DEAD, ONLY_PREVIOUS, ONLY_FEATURE])
+def test_shared_cells_cost_what_the_same_cells_cost_unshared(name: str, cell: str) -> None:
+    """Operations on dead edges and of unread cells are counted in all four places."""
+    text = f"{cell}@pixel_shuffle" if name == "depth_v2" else cell
+    one = cost(raynas.space(name), text, **SMALL)
+    assert one == cost(raynas.space(name, sync=False), ";".join([text] * 4), **SMALL)
+    if cell == ONLY_FEATURE:
+        alone = derive(raynas.space(name), text, **SMALL)
+        operations = 8 * 8 * 9 + 2 * 8 + (8 * 32 + 32 if name == "depth_v2" else 0)
+        expected = plain_cost(alone, SMALL["input_shape"])[0] + 3 * operations
+        assert round(one.params_m * 1e6) == expected
+
+
 class TestWeights:
     def saved(self, folder: Path, **changes: Any) -> Path:
         encoder = Encoder(3, (4, 6, 8, 10), (1, 1, 1, 2), 4, nn.BatchNorm2d)

@@ -112,6 +112,24 @@ def test_decisions_and_size(file: Path) -> None:
     assert str(architecture) == "layer0=nested,inner=tanh,layer1=skip"
 
 
+def test_nested_choices_are_active_where_they_are_chosen(file: Path) -> None:
+    space = raynas.space("module", path=f"{file}:Net")
+    part = space.subspace({"layer0": ["conv3", "nested"]})
+    for one in (space, part, pickle.loads(pickle.dumps(part)), raynas.supernet(space.build((3, 8, 8), 10)).space):
+        inner = {
+            text: one.active(space.parse(text).options)
+            for text in (
+                "layer0=conv3,inner=tanh,layer1=skip",
+                "layer0=conv3,inner=tanh,layer1=nested",
+                "layer0=nested,inner=tanh,layer1=skip",
+            )
+        }
+        assert list(inner.values()) == [(True, False, True), (True, True, True), (True, True, True)]
+        same = [one.canonical(space.parse(text)).text for text in inner]
+        assert same == ["layer0=conv3,inner=relu,layer1=skip", *list(inner)[1:]]
+    assert len(space.classes()) == 4 + 5 * 2
+
+
 def test_arguments_are_passed_on(file: Path) -> None:
     space = raynas.space("module", path=f"{file}:Net", arguments={"width": 7, "classes": 3})
     net = raynas.supernet(space, input_shape=(1, 8, 8), classes=10)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 import raynas
+from raynas.errors import ArchitectureError
 from raynas.networks.cost import costs, plain_cost
 from raynas.networks.derive import derive
 from raynas.networks.inherit import inherit
@@ -124,7 +128,7 @@ def test_a_subspace_has_the_slots_it_can_use() -> None:
 
 
 def test_one_architecture_has_no_idle_weights() -> None:
-    """The contract asks this of spaces without idle decisions; an edge that is absent is idle."""
+    """With inherited weights, and of a cell without vertices too."""
     rng = np.random.default_rng(2)
     for architecture in [chain("06"), *(SPACE.sample(rng) for _ in range(6))]:
         alone = raynas.supernet(SPACE.only(architecture), affine=True, **SMALL)
@@ -139,3 +143,16 @@ def test_equal_cells_can_run_through_different_weights() -> None:
     net, x = raynas.supernet(SPACE, **SMALL), torch.randn(2, 2, 8, 8)
     assert not torch.allclose(net(x, first), net(x, second))
     assert np.ptp(costs(SPACE, [first, second], **SMALL), axis=0).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "ops", "words"),
+    [
+        (5, ["input", "output"], r"square matrix of 2 to 7 vertices .* got a matrix of shape \(\) and 2 ops"),
+        ([[0, 1], [0, 0]], 5, "ops must be a list of names, from 'input' to 'output', got 5"),
+        ([[0, 1], [0, 0]], [1, 2], r"ops must be a list of names, .* got \[1, 2\]"),
+    ],
+)
+def test_what_is_no_cell_is_explained(matrix: Any, ops: Any, words: str) -> None:
+    with pytest.raises(ArchitectureError, match=words):
+        SPACE.from_matrix(matrix, ops)

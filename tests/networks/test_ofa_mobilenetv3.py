@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import raynas
+from raynas.errors import ArchitectureError
 from raynas.networks import Supernet
 from raynas.networks.batchnorm import batch_norms
 from raynas.networks.cost import cost
@@ -197,3 +200,16 @@ def test_a_subspace_without_the_middle_kernel_keeps_the_chain() -> None:
     architecture = part.sample(np.random.default_rng(0))
     torch.testing.assert_close(child(x, architecture), root(x, architecture))
     assert set(child.stages[0][0].depthwise.transforms) == {"5", "3"}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ((3, [6] * 20, [2] * 5), "ks must be a list of whole numbers, got 3"),
+        (([3] * 20, None, [2] * 5), "e must be a list of whole numbers, got None"),
+        (([3] * 20, [6] * 20, ["2"] * 5), "d must be a list of whole numbers, got"),
+    ],
+)
+def test_arrays_that_are_none_are_explained(given: tuple[Any, Any, Any], words: str) -> None:
+    with pytest.raises(ArchitectureError, match=words):
+        OfaMobilenetV3().from_arrays(*given)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from raynas.errors import ArchitectureError, ConfigError
 from raynas.spaces import Space, space
-from raynas.spaces.depth import DepthV2
+from raynas.spaces.depth import DepthSpace, DepthV2
 
 CELL = "|none~0|skip_connect~1|+|none~0|none~1|nor_conv_3x3~2|"
 
@@ -81,3 +82,89 @@ def test_malformed_notation_names_the_place(text: str, words: str) -> None:
 def test_a_cell_needs_an_inner_node() -> None:
     with pytest.raises(ConfigError, match="nodes must be at least 1, got 0"):
         space("depth_v1", nodes=0)
+
+
+def reached(edges: set[tuple[int, int]], start: set[int]) -> set[int]:
+    """Return what can be reached along edges (from, to)."""
+    found = set(start)
+    while more := {to for source, to in edges if source in found} - found:
+        found |= more
+    return found
+
+
+def function_of(made: Space, options: tuple[str, ...]) -> object:
+    """Return what a whole decoder computes as a set of labelled edges of one graph, found by reachability alone.
+
+    Vertices are (cell, node); a cell's node 0 is the cell before's last one, behind its upsampling.
+    """
+    assert isinstance(made, DepthSpace)
+    cells = made.split(options) * (4 if made.sync else 1)
+    last = made.last_node
+    label = {}
+    for number, cell in enumerate(cells):
+        for (target, source), operation in zip(made.edges, cell, strict=False):
+            if operation != "none":
+                label[(number, source), (number, target)] = operation
+    inputs = {(0, 0), *((number, 1) for number in range(4))}
+    links = {((number, last), (number + 1, 0)) for number in range(3)}
+    # Enlarging a cell gives a map whatever the cell holds: its reader's node 0 is always fed.
+    fed = reached(set(label), inputs | {(number, 0) for number in range(4)})
+    back = {(to, source) for source, to in {*(edge for edge in label if edge[0] in fed), *links}}
+    used = reached(back, {(3, last)})
+    edges = {(edge, operation) for edge, operation in label.items() if edge[0] in fed and edge[1] in used}
+    ends = set()
+    for number, cell in enumerate(cells):
+        if (number, last) in used and len(cell) > len(made.edges):
+            is_zero = not any(edge[1] == (number, last) for edge, _ in edges)
+            ends.add((number, "interpolation" if is_zero and cell[-1][:2] == "bi" else cell[-1]))
+    return frozenset(edges), frozenset(ends)
+
+
+@pytest.mark.parametrize(("name", "nodes"), [("depth_v1", 2), ("depth_v2", 2), ("depth_v1", 1), ("depth_v2", 1)])
+def test_classes_of_shared_cells_by_reachability(name: str, nodes: int) -> None:
+    made = space(name, nodes=nodes)
+    classes: dict[str, set[object]] = {}
+    for architecture in made.enumerate():
+        canonical = made.canonical(architecture)
+        assert canonical in made
+        assert made.canonical(canonical) == canonical
+        assert function_of(made, canonical.options) == function_of(made, architecture.options)
+        classes.setdefault(canonical.text, set()).add(function_of(made, architecture.options))
+    assert all(len(functions) == 1 for functions in classes.values())
+    assert len(set.union(*classes.values())) == len(classes)
+    if (name, nodes) == ("depth_v1", 2):
+        # 25 choices of 3<-0 and 3<-1 with 3<-2 none, of which one is a cell of zeros; or with one of four operations
+        # on 3<-2, and 24 pairs of edges into node 2 (without any, 3<-2 is dead).
+        assert len(classes) == 25 + 25 * 4 * 24
+
+
+@pytest.mark.parametrize("name", ["depth_v1", "depth_v2"])
+def test_canonical_form_of_own_cells(name: str) -> None:
+    made, rng = space(name, sync=False), np.random.default_rng(0)
+    # Mostly cells with few edges, which are often unread or without a path.
+    few = [d.name for d in made.decisions if d.name.endswith(("3<-0", "3<-1"))]
+    part = made.subspace({decision: ["none", "skip_connect"] for decision in few})
+    seen = set()
+    for architecture in (part.sample(rng) for _ in range(400)):
+        canonical = made.canonical(architecture)
+        assert canonical in made
+        assert made.canonical(canonical) == canonical
+        assert function_of(made, canonical.options) == function_of(made, architecture.options)
+        active = made.active(architecture.options)
+        for place, decision in enumerate(made.decisions):  # neither more nor less than what changes the function
+            options = architecture.options
+            others = [(*options[:place], o, *options[place + 1 :]) for o in decision.options if o != options[place]]
+            functions = {function_of(made, o) for o in others if made.active(o)[place] <= active[place]}
+            assert (functions - {function_of(made, options)} != set()) == active[place] or not others
+        seen.add(active)
+    assert len(seen) > 50
+
+
+def test_a_cell_that_no_later_cell_reads_is_not_active() -> None:
+    made = space("depth_v2", sync=False)
+    reads, blind = "|none~0|none~1|+|skip_connect~0|none~1|none~2|", "|none~0|none~1|+|none~0|skip_connect~1|none~2|"
+    text = ";".join(f"{cell}@bicubic" for cell in (reads, reads, blind, reads))
+    active = made.active(made.parse(text).options)
+    assert [place for place, live in enumerate(active) if live] == [15, 17, 20, 23]
+    shortest = "|none~0|none~1|+|none~0|none~1|none~2|@bicubic"
+    assert made.canonical(made.parse(text)).text == f"{shortest};{shortest};{blind}@bicubic;{reads}@bicubic"
