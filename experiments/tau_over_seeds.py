@@ -67,13 +67,16 @@ def table_of_results() -> str:
             continue
         rows = json.loads(path.read_text())["runs"]
         taus = [row["kendall_tau"][-1] for row in rows]
-        each = ", ".join(f"{tau:.3f}" for tau in taus)
-        means = {key: np.mean([row[key] for row in rows]) for key in ("p_at_top5", "tau_of_flops", "tau_of_params")}
-        seconds = ", ".join(f"{row['seconds']:.0f}" for row in rows)
-        lines.append(
-            f"| [`{name}.yaml`](../experiments/{name}.yaml) | {np.mean(taus):.3f} ({each}) | {means['p_at_top5']:.2f} "
-            f"| {means['tau_of_flops']:.3f} | {means['tau_of_params']:.3f} | {rows[0]['images_trained']:,} | {seconds} |"
-        )
+        cells = [
+            f"[`{name}.yaml`](../experiments/{name}.yaml)",
+            f"{np.mean(taus):.3f} ({', '.join(f'{tau:.3f}' for tau in taus)})",
+            f"{np.mean([row['p_at_top5'] for row in rows]):.2f}",
+            f"{np.mean([row['tau_of_flops'] for row in rows]):.3f}",
+            f"{np.mean([row['tau_of_params'] for row in rows]):.3f}",
+            f"{rows[0]['images_trained']:,}",
+            ", ".join(f"{row['seconds']:.0f}" for row in rows),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -53,8 +53,8 @@ def cost(space: Space | str, architecture: Architecture | str, **options: object
 def costs(space: Space | str, architectures: Sequence[Architecture | str], **options: object) -> NDArray[np.float64]:
     """Return the costs of many architectures, (A, 2): millions of parameters, millions of multiply-adds an image.
 
-    The first call for a space and options takes a moment; after it, an architecture takes about a millisecond (measured
-    with one thread: 13 s for the 15,625 cells of nasbench201).
+    The first call for a space and options takes a moment; after it, an architecture takes less than a millisecond
+    (measured with one thread beside other work: 5 to 6 s for the 15,625 cells of nasbench201).
     """
     whole = SPACES.make(space) if isinstance(space, str) else space.root
     model = _cost_model(whole, options)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
+from raynas.networks.batchnorm import BatchNorm
 from raynas.networks.shared import SharedLayer
 from raynas.networks.supernet import Choice
 
@@ -103,21 +104,29 @@ class Meter:
 
     def _watch(self, module: nn.Module) -> None:
         """Make every part that has no choice inside count its calls as a whole; what chooses is run as it is."""
-        if isinstance(module, SharedLayer) or not any(isinstance(m, Choice | SharedLayer) for m in module.modules()):
+        if isinstance(module, SharedLayer) or _is_fixed(module):
             self._count(module)
             return
         if isinstance(module, Choice):
             for candidate in module.candidates.values():
                 self._watch(candidate) if _chooses(candidate) else self._count(candidate)
+            if not any(map(_chooses, module.candidates.values())):
+                self._call_directly(module)
         else:
             for child in module.children():
                 self._watch(child)
+
+    def _call_directly(self, choice: nn.Module) -> None:
+        """Let a choice reach its counting candidates past nn.Module's machinery, which is most of the time."""
+        assert isinstance(choice, Choice)
+        calls = {option: candidate.forward for option, candidate in choice.candidates.items()}
+        setattr(choice, "forward", lambda x, option: calls[option](x))  # noqa: B010 - mypy forbids methods to be set
 
     def _count(self, module: nn.Module) -> None:
         forward, own = module.forward, id(module)
 
         def counted(*args: Any) -> Any:
-            key = (own, *(leaf.shape if type(leaf) is Ghost else leaf for leaf in args))
+            key = (own, *[leaf.shape if type(leaf) is Ghost else leaf for leaf in args])
             if own not in self._seen or isinstance(module, SharedLayer):
                 self._seen.add(own)
                 if key not in self._sizes:
@@ -144,6 +153,11 @@ def _parameters(module: nn.Module, args: Sequence[Any]) -> int:
     """Return how many parameters the stand-alone form of a module has."""
     alone = _plain(module, args) if isinstance(module, SharedLayer) else module
     return sum(p.numel() for p in alone.parameters())
+
+
+def _is_fixed(module: nn.Module) -> bool:
+    """Say whether a module is the same for every architecture; a batch norm behind a plain layer has all channels."""
+    return not any(isinstance(m, Choice | SharedLayer) and not isinstance(m, BatchNorm) for m in module.modules())
 
 
 def _chooses(module: nn.Module) -> bool:
