@@ -1,7 +1,7 @@
 """Letting ``raynas.truth`` be both the package and the function of that name.
 
-Importing a subpackage puts it into its parent's namespace under its own name, over a function that stands there. A
-package that can be called like its main function is right either way.
+Importing a subpackage puts it into its parent's namespace under its own name, over a function that stands there. So the
+name means the package, and the package can be called like its main function.
 """
 
 from __future__ import annotations

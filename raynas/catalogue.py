@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from raynas.config import Component, Config
 from raynas.data import DATA
 from raynas.errors import UnknownNameError, nearest
 from raynas.methods import SAMPLERS
+from raynas.networks import NETWORKS
 from raynas.registry import Registry
 from raynas.search import SCHEDULERS, SEARCHERS
 from raynas.spaces import SPACES
@@ -36,25 +38,53 @@ def _truths() -> Rows:
 
 
 def _configs() -> Rows:
-    """Return the configurations in ./experiments, each with the first line of its header comment."""
+    """Return the configurations in ./experiments and its folders, each with the first line of its header comment."""
     rows = []
-    for path in sorted(Path("experiments").glob("*.yaml")):
+    for path in sorted(Path("experiments").rglob("*.yaml")):
         rows.append((str(path), path.read_text().partition("\n")[0].lstrip("# ")))
     return rows
 
 
-def _keys(model: type[BaseModel] = Config, prefix: str = "") -> Rows:
-    """Return every key of a configuration with its default and meaning; components' own options stand with them."""
+def _networks() -> Rows:
+    """Return the options of each space's network (the keys of ``network``) with their defaults, a row a space."""
+    rows = []
+    for name in NETWORKS:
+        fields = NETWORKS.options_model(name).model_fields.items()
+        options = [
+            f"{key}={'required' if field.is_required() else _short(field.get_default())}" for key, field in fields
+        ]
+        rows.append((name, ", ".join(options) or "no options"))
+    return rows
+
+
+def _keys(model: type[BaseModel] = Config, prefix: str = "", section: object = None) -> Rows:
+    """Return every key of a configuration with its default and meaning; components' own options stand with them.
+
+    Args:
+        model: The section's type.
+        prefix: The section's key and a dot.
+        section: What stands there by default, where the section has one.
+    """
     rows: list[tuple[str, str]] = []
     for name, field in model.model_fields.items():
         inner = _section(field.annotation)
         optional = inner is not field.annotation
         if inner is None or optional or field.is_required():
-            default = "required" if field.is_required() else f"default {_short(field.get_default())}"
+            if field.is_required():
+                default = "required" if section is None else f"default {_short(getattr(section, name))}"
+            else:
+                default = f"default {_default(field)}"
             rows.append((prefix + name, f"{default}; {field.description}" if field.description else default))
         if inner is not None:
-            rows += _keys(inner, f"{prefix}{name}.")
+            there = None if field.is_required() else field.get_default()
+            rows += _keys(inner, f"{prefix}{name}.", there if isinstance(there, inner) else None)
     return rows
+
+
+def _default(field: FieldInfo) -> str:
+    """Return a key's default; of one that is filled in from another key, what stands for that."""
+    extra = field.json_schema_extra
+    return str(extra["shown default"]) if isinstance(extra, dict) else _short(field.get_default())
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
@@ -71,6 +101,7 @@ def _short(value: object) -> str:
 
 _KINDS: dict[str, Callable[[], Rows]] = {
     "spaces": lambda: _registered(SPACES),  # type: ignore[arg-type]
+    "networks": _networks,
     "methods": lambda: _registered(SAMPLERS, "sampler: "),  # type: ignore[arg-type]
     "searchers": lambda: _registered(SEARCHERS),  # type: ignore[arg-type]
     "schedulers": lambda: _registered(SCHEDULERS),  # type: ignore[arg-type]

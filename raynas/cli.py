@@ -77,7 +77,8 @@ def list_names(
     what: Annotated[
         str | None,
         typer.Argument(
-            help="spaces, methods, searchers, schedulers, data, truth, configs or keys; all but keys without it."
+            help="spaces, networks (their options), methods, searchers, schedulers, data, truth, configs or keys; "
+            "all but keys without it."
         ),
     ] = None,
     pattern: Annotated[str, typer.Argument(help="A shell pattern for the names.")] = "*",

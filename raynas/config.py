@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 import pydantic
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from yaml import YAMLError
@@ -58,6 +58,31 @@ def _named(registry: Registry[Any], default: str | None = None) -> BeforeValidat
     return BeforeValidator(lambda value: component_mapping(value, registry, default))
 
 
+_COMPONENT_KEYS = ("space", "data", "truth", "scheduler", "search", "method.sampler")
+"""Where a text stands for a section with that name."""
+_BATCH_NORM = ("affine", "track")
+"""Options of a supernet's network that networks trained alone do not take."""
+
+
+class RunRecipe(StandaloneRecipe):
+    """A stand-alone recipe in a run's configuration: where it names no network, `validate` puts in the run's own."""
+
+    network: Annotated[
+        dict[str, Any],
+        Field(
+            description="options of the space's network; null, or left out: the run's network; {}: its defaults",
+            json_schema_extra={"shown default": "null"},
+        ),
+    ] = Field(default_factory=dict)
+
+
+def _recipe(given: object) -> object:
+    """Read a recipe whose network is null as one that names none."""
+    if isinstance(given, dict) and given.get("network", 0) is None:
+        return {key: value for key, value in given.items() if key != "network"}
+    return given
+
+
 class TruthTraining(Section):
     """A truth table that the run makes itself, at its start."""
 
@@ -65,7 +90,9 @@ class TruthTraining(Section):
         int, Field(ge=2, description="distinct architectures drawn and trained; all where the space has fewer")
     ] = 20
     seeds: Annotated[int, Field(ge=1, description="trainings each; one gives no noise ceiling")] = 2
-    recipe: Annotated[StandaloneRecipe, Field(description="how each is trained; {} for the defaults")]
+    recipe: Annotated[
+        RunRecipe, BeforeValidator(_recipe), Field(description="how each is trained; {} for the defaults")
+    ]
 
 
 class TruthSettings(Section):
@@ -154,7 +181,11 @@ class VerifySettings(Section):
 
     top: Annotated[int, Field(ge=0, description="how many of the best are trained; 0 for none")] = 5
     seeds: Annotated[int, Field(ge=1, description="trainings each")] = 4
-    recipe: Annotated[StandaloneRecipe | None, Field(description="null for the one the truth was made with")] = None
+    recipe: Annotated[
+        RunRecipe | None,
+        BeforeValidator(_recipe),
+        Field(description="null for the one the truth was made with"),
+    ] = None
 
 
 class SearchSettings(Component):
@@ -228,15 +259,35 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
         raise ConfigError([f"no configuration file at {source}{_similar_file(Path(source))}"], name)
     try:
         base = OmegaConf.create(dict(source)) if isinstance(source, Mapping) else OmegaConf.load(source)
-        if not OmegaConf.is_dict(base):
+        if not isinstance(base, DictConfig):
             raise ConfigError(["the file does not hold keys and values"], name)
-        merged = OmegaConf.merge(base, OmegaConf.from_dotlist(list(overrides)))
+        merged = _components_as_mappings(base)
+        for text in overrides:
+            key, override = text.partition("=")[0], OmegaConf.from_dotlist([text])
+            value = OmegaConf.select(override, key)
+            if OmegaConf.is_dict(value) and not value:  # an empty section takes the place of what was there
+                OmegaConf.update(merged, key, value, merge=False)
+            else:
+                merged = _components_as_mappings(cast(DictConfig, OmegaConf.merge(merged, override)))
         for key, value in keys.items():
             OmegaConf.update(merged, key, value, merge=False)
+            merged = _components_as_mappings(merged)
         plain = OmegaConf.to_container(merged, resolve=True)
     except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
         raise ConfigError([f"cannot be read: {' '.join(str(error).split())}"], name) from error
     return validate(plain, name)
+
+
+def _components_as_mappings(config: DictConfig) -> DictConfig:
+    """Write components that are texts as ``{name: text}``, so that further keys add to them; changes the config."""
+    raw = OmegaConf.to_container(config)
+    for key in _COMPONENT_KEYS:
+        found: Any = raw
+        for part in key.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        if isinstance(found, str) and not found.startswith("${"):
+            OmegaConf.update(config, key, {"name": found}, merge=False)
+    return config
 
 
 def validate(plain: Any, name: str = "the configuration") -> Config:
@@ -263,6 +314,15 @@ def validate(plain: Any, name: str = "the configuration") -> Config:
         for part in key.split("."):
             section = section[part]
         section.update(options)
+    inherited = {name: value for name, value in filled["network"].items() if name not in _BATCH_NORM}
+    training = config.truth.train if config.truth is not None else None
+    recipes = [
+        (training.recipe if training is not None else None, ("truth", "train")),
+        (config.search.verify.recipe, ("search", "verify")),
+    ]
+    for recipe, (section_name, part) in recipes:
+        if recipe is not None and "network" not in recipe.model_fields_set:
+            filled[section_name][part]["recipe"]["network"] = dict(inherited)
     return Config.model_validate(filled)
 
 

@@ -132,6 +132,49 @@ def test_truth_on_demand_brings_its_recipe() -> None:
     assert validate(config.model_dump(mode="json")) == config
 
 
+@pytest.mark.parametrize(
+    ("given", "network"),
+    [
+        ({}, {"channels": 8, "cells": 2}),
+        ({"network": None}, {"channels": 8, "cells": 2}),
+        ({"network": {}}, {}),
+        ({"network": {"cells": 1}}, {"cells": 1}),
+    ],
+)
+def test_a_recipe_without_network_has_the_runs(given: dict[str, Any], network: dict[str, Any]) -> None:
+    changes: dict[str, Any] = {"truth": {"train": {"recipe": given}}, "search": {"verify": {"recipe": given}}}
+    config = load_config({**GOOD, **changes})
+    assert config.truth is not None
+    assert config.truth.train is not None
+    assert config.search.verify.recipe is not None
+    assert config.truth.train.recipe.network == config.search.verify.recipe.network == network
+    assert validate(config.model_dump(mode="json")) == config
+
+
+def test_overrides_add_to_components_given_as_texts(table: TruthTable, tmp_path: Path) -> None:
+    file = str(tmp_path / "other.npz")
+    expected = {"name": file, "train": None, "metric": "valid_accuracy"}
+    trained = {**GOOD, "truth": {"train": {"recipe": {}}}}
+    for config in (
+        load_config(GOOD, [f"truth={file}", "truth.metric=valid_accuracy"]),
+        load_config({**GOOD, "truth": file}, ["truth.metric=valid_accuracy"]),
+        load_config({**GOOD, "truth": file}, **{"truth.metric": "valid_accuracy"}),
+        load_config(
+            trained, [f"truth={file}"], **{"truth.metric": "valid_accuracy"}
+        ),  # a text takes its section's place
+    ):
+        assert config.truth is not None
+        assert config.truth.model_dump() == expected
+    config = load_config(GOOD, ["scheduler=greedy", "scheduler.every=3", "search=random", "search.budget=7"])
+    assert (config.scheduler.options["every"], config.search.name, config.search.budget) == (3, "random", 7)
+
+
+def test_an_empty_section_takes_the_place_of_what_was_there() -> None:
+    config = load_config({**GOOD, "network": {"channels": 3, "cells": 2}}, ["network={}", "network.cells=1"])
+    assert config.network["cells"] == 1
+    assert config.network["channels"] != 3
+
+
 @pytest.fixture
 def table(tmp_path: Path) -> TruthTable:
     """A table like the shipped one, as another file."""
@@ -235,5 +278,16 @@ def test_every_key_is_listed_also_of_sections_that_may_be_null() -> None:
     assert rows["truth.train.architectures"].startswith("default 20")
     assert rows["truth.train.recipe"].startswith("required")
     assert rows["method.partition"].startswith("default null")
+    assert rows["search.verify.recipe.network"].startswith("default null; options of the space's network; null")
     assert "search.verify.recipe.epochs" in rows
+    assert rows["search.name"] == "default evolution"
     assert "space.name" not in rows  # a component: its own options stand with it
+
+
+def test_options_of_networks_and_configurations_in_folders_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    rows = dict(catalogue("networks")["networks"])
+    assert "channels=" in rows["nasbench201"]
+    assert "cells=" in rows["nasbench201"]
+    assert "width=" in rows["ofa_mobilenetv3"]
+    assert "experiments/spaces/nasbench101.yaml" in dict(catalogue("configs")["configs"])

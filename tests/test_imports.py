@@ -13,13 +13,13 @@ PACKAGE = Path(__file__).resolve().parents[1] / "raynas"
 
 LAYERS = [
     {"errors", "streams", "callable_module"},
+    {"config_errors"},
     {"registry"},
     {"spaces", "ranking"},
     {"networks", "search", "truth"},
     {"methods", "data"},
     {"training"},
     {"testing"},
-    {"config_errors"},
     {"config_components"},
     {"config"},
     {"tracking"},
@@ -90,3 +90,14 @@ def test_functions_are_not_shadowed_by_the_modules_they_are_in() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] True"
+
+
+@pytest.mark.parametrize("first", ["raynas", "raynas.truth.importers", "raynas.truth.importers.npz_nasbench201"])
+def test_callable_packages_stay_packages_in_any_order_of_imports(first: str) -> None:
+    code = (
+        f"import {first}; from raynas.truth import latency_files, load_hwnasbench; import raynas; "
+        "print(raynas.truth.latency_files.load_hwnasbench is load_hwnasbench is raynas.truth.load_hwnasbench, "
+        "raynas.data.npz.__name__, raynas.truth('digits201').name, callable(raynas.data))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True raynas.data.npz digits201 True"

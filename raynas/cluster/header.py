@@ -35,8 +35,15 @@ def _intended_truth(plan: Plan) -> str:
         return truth_text(plan, plan.truth, truth.metric)
     if truth is None or truth.train is None:
         return "none, so no ranking is measured"
-    seeds = f"{truth.train.seeds} seed{'s' if truth.train.seeds > 1 else ''}"
-    return f"trained first: {truth.train.architectures:,} architectures, {seeds} each, into truth.npz"
+    training = truth.train
+    seeds, epochs = (
+        f"{n} {what}{'s' if n > 1 else ''}" for n, what in ((training.seeds, "seed"), (training.recipe.epochs, "epoch"))
+    )
+    network = ", ".join(f"{key}={value}" for key, value in training.recipe.network.items())
+    return (
+        f"trained first: {training.architectures:,} architectures x {seeds} x {epochs}, network "
+        f"{network or 'of the default size'}, into truth.npz"
+    )
 
 
 def _split_text(plan: Plan) -> str:

@@ -24,7 +24,7 @@ from raynas.config import Config, load_config
 from raynas.report.folder import RunFolder, create_folder, refuse_existing
 from raynas.report.run import Run, load
 from raynas.report.tables import RunTables, Verified
-from raynas.report.text import print_header, print_line, print_summary
+from raynas.report.text import print_header, print_line, print_summary, training_progress
 from raynas.search import PartitionRule
 from raynas.search.found import Found, best_found
 from raynas.tracking import Recorder
@@ -91,6 +91,7 @@ class Launch:
         self.config = plan.config
         self.ledger = Ledger(began=began)
         self.recorder = self._recorder()
+        self.building: Building | None = None
         self.versions: dict[str, int] = {}
         self.survivors: tuple[str, ...] = ()
 
@@ -103,9 +104,21 @@ class Launch:
             self.recorder.finish({})
             what = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             self.console.print(
-                f"{what}; what was done so far is in {self.folder.path}", highlight=False, soft_wrap=True
+                f"{what}; what was done so far is in {self.folder.path}{self._truth_kept()}",
+                highlight=False,
+                soft_wrap=True,
             )
             raise
+
+    def _truth_kept(self) -> str:
+        """Return what becomes of a truth whose training was broken off; nothing where none was."""
+        if self.building is None or not self.building.missing:
+            return ""
+        done, total = len(self.building.done), len(self.building.wanted)
+        if not done:
+            return f"; none of the truth's {total} architectures was trained to the end"
+        again = "the same command" if self.config.out is None else "the same command with another out= beside it"
+        return f"; {done} of the truth's {total} architectures are trained, {again} continues with the others"
 
     def _phases(self) -> None:
         import ray
@@ -135,6 +148,7 @@ class Launch:
         others = sorted(self.folder.path.parent.glob(f"*/{self.folder.truth.name}{PARTIAL}"))
         plan, threads = plan_configured(self.config), self.config.ray.cpus_per_trial
         building = Building(plan, self.plan.data, self.folder.truth, threads=threads, others=others)
+        self.building = building
         total = len(building.wanted)
         for problem in building.skipped:
             print_line(self.console, "truth", f"not taken over: {problem}")
@@ -143,10 +157,11 @@ class Launch:
                 self.console, "truth", f"{building.taken_over} of {total} architectures taken over from earlier runs"
             )
         launched = time.time()
-        with self.console.status(f"truth: {len(building.done)} of {total} architectures trained") as status:
+        with training_progress(self.console) as progress:
+            task = progress.add_task(f"{'truth':<9}", completed=len(building.done), total=total)
             for _, results, span in building.train(self.data):
                 self.ledger.add([span], standalone=sum(result.images_trained for result in results))
-                status.update(f"truth: {len(building.done)} of {total} architectures trained")
+                progress.update(task, completed=len(building.done))
         self.ledger.close_gap("startup", launched)
         table = building.finish(f"truth.train of {self.folder.config}")
         self.plan = self.plan.measured_against(table, self.config.truth.metric)
@@ -198,7 +213,7 @@ class Launch:
         if not best:
             return []
         seeds = tuple(range(FIRST_VERIFY_SEED, FIRST_VERIFY_SEED + settings.seeds))
-        recipe = settings.recipe
+        recipe: StandaloneRecipe | None = settings.recipe
         if recipe is None:
             assert self.plan.truth is not None  # without truth a configuration without a recipe is refused
             recipe = StandaloneRecipe.model_validate(self.plan.truth.source["recipe"])
@@ -211,9 +226,12 @@ class Launch:
             seeds,
             cpus=self.config.ray.cpus_per_trial,
         )
-        for architecture, results, span in trained:
-            self.ledger.add([span], standalone=sum(result.images_trained for result in results))
-            verified[architecture.text] = results
+        with training_progress(self.console) as progress:
+            task = progress.add_task(f"{'verify':<9}", total=len(best))
+            for architecture, results, span in trained:
+                self.ledger.add([span], standalone=sum(result.images_trained for result in results))
+                verified[architecture.text] = results
+                progress.advance(task)
         return [Verified(f, seeds, tuple(verified[f.architecture.text])) for f in best]
 
     def report(self, report: RoundReport) -> None:

@@ -14,6 +14,7 @@ from raynas.search import SCHEDULERS, PartitionRule
 from raynas.spaces import Space, space
 from raynas.streams import stream
 from raynas.training.job import RankingSet, SupernetJob
+from raynas.training.trial_run import trial_run
 from raynas.truth import TruthTable, truth
 from raynas.truth.ranking_set import known_architectures
 
@@ -74,7 +75,8 @@ def make_plan(config: Config) -> Plan:
     """Build everything that needs no training; a truth that is to be trained comes in by `Plan.measured_against`.
 
     Raises:
-        ConfigError: The truth table knows fewer than two architectures of the space.
+        ConfigError: Space, network and data do not go together, or the truth table knows fewer than two architectures
+            of the space.
     """
     whole = space(config.space.name, **config.space.options)
     partitions: dict[str, Space] = {}
@@ -94,6 +96,7 @@ def make_plan(config: Config) -> Plan:
         _job(config, "root", whole, config.train.root_rounds),
         {label: _job(config, label, part, rule.longest() if rule else 0) for label, part in partitions.items()},
     )
+    trial_run(plan.root, plan.data)
     if config.truth is None or config.truth.name is None:
         return plan
     table = truth(config.truth.name)

@@ -48,7 +48,7 @@ class Building:
         out: The table's file; the partial file is ``<out>.partial.jsonl``.
         threads: CPUs and torch threads a training.
         others: Partial files of earlier attempts; rows made alike (same plan, data, threads, processor and versions)
-            are taken over. `skipped` says which files could not be read.
+            are taken over. `skipped` says which files could not be read, or hold the same plan made otherwise.
 
     Raises:
         TruthError: The partial file belongs to another plan, was made in other circumstances, or is damaged.
@@ -77,6 +77,8 @@ class Building:
             except TruthError as error:
                 self.skipped.append(str(error))
                 continue
+            if other.differs and not {"plan", "data"} & set(other.differs):
+                self.skipped.append(f"{path}: made otherwise (another {', '.join(other.differs)})")
             if other.rows:
                 self.done |= other.rows
                 self.begun = min(self.begun, other.begun or self.begun)

@@ -21,10 +21,10 @@ def data(name: str, **options: object) -> ImageData:
 
     Raises:
         UnknownNameError: There is no such data set.
+        ConfigError: An option is unknown, missing or not allowed.
         DataError: Its files cannot be read.
     """
-    plain, path = DATA.split_reference(name)
-    return DATA.make(plain, **path, **options)
+    return DATA.build(name, **options)
 
 
 make_callable(__name__, data)

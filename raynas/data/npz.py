@@ -65,6 +65,9 @@ def read_fields(path: str) -> dict[str, np.ndarray]:
     """
     if not Path(path).is_file():
         raise DataError([f"no file at {path}"], path)
+    with Path(path).open("rb") as file:
+        if not file.read(6).startswith((b"PK", b"\x93NUMPY")):  # numpy would take it for a pickle, and advise to run it
+            raise DataError(["is not an .npz (a file of numpy.savez)"], path)
     try:
         stored = np.load(path, allow_pickle=False)
         if isinstance(stored, np.ndarray):

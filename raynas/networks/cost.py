@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from raynas.errors import ConfigError
 from raynas.networks.build import supernet
 from raynas.networks.ghost import Meter
 from raynas.networks.supernet import NETWORKS, Choice
@@ -42,9 +43,12 @@ def cost(space: Space | str, architecture: Architecture | str, **options: object
         space: The architecture's space, or its name.
         architecture: The architecture, or its string.
         options: As for `raynas.supernet`: input shape, classes and the network's options (channels, cells, ...), since
-            a cost depends on them. The defaults are ``input_shape=(3, 32, 32)`` and ``classes=10`` for every space: for
-            spaces of ImageNet's size (mobilenet, ofa_mobilenetv3) give ``input_shape=(3, 224, 224), classes=1000``, for
-            the depth spaces ``classes=1``.
+            a cost depends on them. The defaults are ``input_shape=(3, 32, 32)`` and ``classes=10`` (1 for the depth
+            spaces): for spaces of ImageNet's size (mobilenet, ofa_mobilenetv3) give ``input_shape=(3, 224, 224),
+            classes=1000``.
+
+    Raises:
+        ConfigError: An option is not allowed, or a model of your own cannot run images of this shape.
     """
     params, flops = costs(space, [architecture], **options)[0]
     return Cost(float(params), float(flops))
@@ -56,7 +60,7 @@ def costs(space: Space | str, architectures: Sequence[Architecture | str], **opt
     The first call for a space and options takes a moment; after it, an architecture takes less than a millisecond
     (measured with one thread beside other work: 5 to 6 s for the 15,625 cells of nasbench201).
     """
-    whole = SPACES.make(space) if isinstance(space, str) else space.root
+    whole = SPACES.build(space) if isinstance(space, str) else space.root
     model = _cost_model(whole, options)
     parsed = [whole.parse(a) if isinstance(a, str) else a for a in architectures]
     return np.array([model(architecture) for architecture in parsed]).reshape(len(parsed), 2) / 1e6
@@ -93,7 +97,12 @@ class CostModel:
         """Return parameters and multiply-adds an image of one architecture."""
         network = self._network
         if self._meter is None:
-            return plain_cost(network.plain(architecture), network.input_shape)
+            try:
+                return plain_cost(network.plain(architecture), network.input_shape)
+            except Exception as error:  # whatever the user's model raises
+                told = f"cannot run '{architecture}' on images of input_shape={network.input_shape}"
+                problem = f"{told}: {type(error).__name__}: {error}; give the input_shape=(C, H, W) that it is for"
+                raise ConfigError([problem], f"the cost in the space {network.space.name}") from error
         network.forward_path(self._meter.start((1, *network.input_shape)), architecture)  # type: ignore[arg-type]
         params = self._meter.params
         for place, option in enumerate(architecture.options):

@@ -14,7 +14,6 @@ The encoder is another one (see `raynas.networks.depth_encoder`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Literal, cast
 
 from pydantic import Field
@@ -139,8 +138,10 @@ class DepthSupernet(Supernet):
         track: Whether batch norm, where it is not frozen, keeps running averages.
 
     Raises:
-        ConfigError: There is more than one class, or the encoder is not of four levels, or its weights do not fit.
+        ConfigError: There is more than one class, or the encoder's weights do not fit.
     """
+
+    default_classes = 1
 
     def __init__(
         self,
@@ -160,7 +161,8 @@ class DepthSupernet(Supernet):
     ) -> None:
         super().__init__(space, input_shape, classes)
         assert isinstance(space, DepthSpace)
-        _check(classes, encoder_channels, encoder_blocks, encoder_stride)
+        if classes != 1:
+            raise ConfigError([f"classes must be 1, the channel of disparity, got {classes}"], "the depth network")
         self.official = official
         frozen_norm = freeze_encoder or encoder_weights is not None
         self.encoder = Encoder(
@@ -226,14 +228,3 @@ def _head(features: int, size: tuple[int, int]) -> nn.Sequential:
         last,
         nn.ReLU(),
     )
-
-
-def _check(classes: int, channels: Sequence[int], blocks: Sequence[int], stride: int) -> None:
-    problems = [] if classes == 1 else [f"classes must be 1, the channel of disparity, got {classes}"]
-    for name, values in (("encoder_channels", channels), ("encoder_blocks", blocks)):
-        if len(values) != LEVELS or min(values) < 1:
-            problems.append(f"{name} must be {LEVELS} numbers of at least 1, got {tuple(values)}")
-    if stride not in (2, 4):
-        problems.append(f"encoder_stride must be 2 or 4, got {stride}")
-    if problems:
-        raise ConfigError(problems, "the depth network")

@@ -54,7 +54,7 @@ def derive(
             source = copy.deepcopy(source)
             inherit(source, weights)
         return source.plain(_member(source.space, architecture))
-    whole = SPACES.make(space_or_supernet) if isinstance(space_or_supernet, str) else space_or_supernet
+    whole = SPACES.build(space_or_supernet) if isinstance(space_or_supernet, str) else space_or_supernet
     chosen = _member(whole, architecture)
     if weights is None:
         return fresh_network(whole, chosen, **options)  # type: ignore[arg-type]

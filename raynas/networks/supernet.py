@@ -10,7 +10,7 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor, nn
 
-from raynas.errors import RunError
+from raynas.errors import ConfigError, RunError
 from raynas.registry import Registry
 from raynas.spaces import Architecture, Space
 
@@ -39,10 +39,16 @@ class Choice(nn.Module):
     Args:
         decision: The name of the decision in the space; several choices may follow the same one.
         candidates: One module an option.
+
+    Raises:
+        ConfigError: The candidates are not named.
     """
 
     def __init__(self, decision: str, candidates: Mapping[str, nn.Module]) -> None:
         super().__init__()
+        if not hasattr(candidates, "keys"):
+            problem = f"candidates must be a mapping, option to module, got a {type(candidates).__name__}"
+            raise ConfigError([f"{problem}; write {{'conv': nn.Conv2d(...), ...}}"], f"the choice '{decision}'")
         self.decision = decision
         self.candidates = nn.ModuleDict(dict(candidates))
 
@@ -75,6 +81,9 @@ class Supernet(nn.Module, ABC):
     measured_by_meter = True
     """Whether `forward_path` can be walked with shapes instead of tensors (see `Meter`), as the library's own can."""
 
+    default_classes = 10
+    """What `classes` is where it is not given."""
+
     def __init__(self, space: Space, input_shape: tuple[int, int, int], classes: int) -> None:
         super().__init__()
         self.space = space
@@ -97,16 +106,18 @@ class Supernet(nn.Module, ABC):
     def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
         """(B, C, H, W) -> logits (B, K) of one architecture, which is known to be in the space."""
 
-    def forward(self, images: Tensor, architectures: Architecture | Sequence[Architecture]) -> Tensor:
-        """Run one architecture, (B, C, H, W) -> (B, K), or a list of A of them, -> (A, B, K).
+    def forward(self, images: Tensor, architectures: Architecture | str | Sequence[Architecture | str]) -> Tensor:
+        """Run one architecture (or its string), (B, C, H, W) -> (B, K), or a list of A of them, -> (A, B, K).
 
         Raises:
+            ArchitectureError: A text is not an architecture.
             ValueError: An architecture is not in this (sub)space, or the images have another shape.
         """
         if tuple(images.shape[1:]) != self.input_shape:
             raise ValueError(f"images must be (B, {', '.join(map(str, self.input_shape))}), got {tuple(images.shape)}")
-        one = isinstance(architectures, Architecture)
-        listed = [architectures] if isinstance(architectures, Architecture) else list(architectures)
+        one = isinstance(architectures, Architecture | str)
+        given = [architectures] if isinstance(architectures, Architecture | str) else architectures
+        listed = [self.space.root.parse(a) if isinstance(a, str) else a for a in given]
         for architecture in listed:
             if architecture not in self.space:
                 raise ValueError(f"{architecture} is not in this supernet's space ({self.space.label})")

@@ -26,14 +26,17 @@ _DENSE_LIMIT = 2_000
 """Above this many architectures tau is resampled one resample at a time: the dense form needs n^2 memory."""
 
 Interval = tuple[float, float]
+LEAST_FOR_INTERVALS = 10
+"""Of fewer architectures resamples say nothing about others: two that agree agree in every resample."""
+_UNKNOWN: Interval = (math.nan, math.nan)
 
 
 @dataclass(frozen=True)
 class RankingReport:
     """How well scores rank architectures of known quality.
 
-    Each measure comes with a 95 % bootstrap interval over architectures. It holds the interval's two ends; it is not
-    widened for the truth's own noise, which `ceiling` tells.
+    Each measure comes with a 95 % bootstrap interval over architectures (NaN below `LEAST_FOR_INTERVALS` of them). It
+    holds the interval's two ends; it is not widened for the truth's own noise, which `ceiling` tells.
 
     Args:
         n: The number of architectures.
@@ -80,7 +83,9 @@ class RankingReport:
     def __str__(self) -> str:
         low, high = self.kendall_tau_ci
         ceiling = f", ceiling {self.ceiling.mean:.2f}" if self.ceiling else ""
-        return f"tau {self.kendall_tau:.2f} [{low:.2f}, {high:.2f}] n={self.n} | P@top5% {self.p_at_top5:.2f}{ceiling}"
+        interval = "-" if math.isnan(low) else f"[{low:.2f}, {high:.2f}]"
+        top = "-" if math.isnan(self.p_at_top5) else f"{self.p_at_top5:.2f}"
+        return f"tau {self.kendall_tau:.2f} {interval} n={self.n} | P@top5% {top}{ceiling}"
 
 
 def rank(
@@ -103,7 +108,8 @@ def rank(
         ceiling: The truth's noise ceiling, to be told beside the measures.
 
     Returns:
-        The report; NaN where a measure is not defined (n < 2, one side constant, a NaN among the values).
+        The report; NaN where a measure is not defined (n < 2, one side constant, a NaN among the values; and P@top5%,
+        BR and WR where 5 % are less than one architecture).
 
     Raises:
         ValueError: The two have different lengths, or are not vectors.
@@ -125,7 +131,7 @@ def rank(
         ("kendall_tau_top10", s[top], t[top]),
     ):
         values[name] = kendall_tau(x, y) if finite else math.nan
-        intervals[name] = _tau_interval(x, y, resamples, rng) if finite else (math.nan, math.nan)
+        intervals[name] = _tau_interval(x, y, resamples, rng) if finite and len(x) >= LEAST_FOR_INTERVALS else _UNKNOWN
 
     rowwise: dict[str, Callable[[Floats, Floats], Floats]] = {
         "spearman": spearman,
@@ -134,10 +140,11 @@ def rank(
         "worst_rank_at_top5": worst_rank_at,
         "regret": regret,
     }
-    draws = rng.integers(n, size=(resamples, n)) if finite else None
+    draws = rng.integers(n, size=(resamples, n)) if finite and n >= LEAST_FOR_INTERVALS else None
     for name, measure in rowwise.items():
-        values[name] = float(measure(s, t)) if finite else math.nan
-        intervals[name] = _interval(measure(s[draws], t[draws])) if draws is not None else (math.nan, math.nan)
+        defined = finite and not (name.endswith("_top5") and n * 0.05 + 1e-9 < 1)
+        values[name] = float(measure(s, t)) if defined else math.nan
+        intervals[name] = _interval(measure(s[draws], t[draws])) if draws is not None and defined else _UNKNOWN
     return RankingReport(n, values, intervals, ceiling)
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import yaml
 
 from raynas.config import Config
-from raynas.errors import RunError
+from raynas.errors import RunError, nearest
 from raynas.report.folder import RunFolder
 from raynas.tracking.jsonl import read_jsonl
+
+if TYPE_CHECKING:
+    from raynas.networks import Supernet
+    from raynas.spaces import Space
 
 
 def number(value: float | None, digits: int) -> str:
@@ -36,6 +40,14 @@ class Run:
     def config(self) -> Config:
         """The resolved configuration."""
         return Config.model_validate(yaml.safe_load(self.folder.config.read_text()))
+
+    @property
+    def space(self) -> Space:
+        """The whole space searched."""
+        from raynas.spaces import space
+
+        config = self.config
+        return space(config.space.name, **config.space.options)
 
     @property
     def metrics(self) -> pd.DataFrame:
@@ -92,6 +104,32 @@ class Run:
         """The best architecture's string: of those trained stand-alone the one with the best validation accuracy."""
         best = self.summary["best"]
         return None if best is None else str(best["architecture"])
+
+    def supernet(self, label: str = "root") -> Supernet:
+        """Return a supernet of the run with its trained weights: ``raynas.derive(run.supernet(), run.best)``.
+
+        Args:
+            label: ``root``, or the label of a partition that survived.
+
+        Raises:
+            RunError: The run kept no such supernet.
+        """
+        from raynas.data import data
+        from raynas.networks import supernet
+        from raynas.training.checkpoint import load_state
+
+        config = self.config
+        kept = sorted(path.stem for path in self.folder.checkpoints.glob("*.pt"))
+        path = self.folder.checkpoint(label)
+        if not path.is_file():
+            raise RunError(f"{self.path} kept no supernet '{label}'{nearest(label, kept)} (kept: {', '.join(kept)})")
+        whole = self.space
+        parts = whole.partition(config.method.partition.decisions) if config.method.partition else []
+        chosen = next((part for part in parts if part.label == label), whole)
+        images = data(config.data.name, **config.data.options)
+        network = supernet(chosen, input_shape=images.input_shape, classes=images.classes, **config.network)
+        network.load_state_dict(load_state(path)["trainer"]["supernet"])
+        return network
 
     def write_report(self) -> Path:
         """Write ``report.html`` anew from the folder's tables, and return where it is."""

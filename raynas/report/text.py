@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from raynas.report.run import Run, number
@@ -24,6 +25,21 @@ def count(value: int) -> str:
 def print_line(console: Console, key: str, text: str) -> None:
     """Print a key and a text."""
     console.print(f"[dim]{key:<10}[/]{text}", highlight=False, soft_wrap=True)
+
+
+def training_progress(console: Console) -> Progress:
+    """Return a bar for trainings, to be used as a context manager; it goes when it is done, a quiet console has none.
+
+    The time that remains is estimated over an hour, as one architecture may take minutes.
+    """
+    columns = (
+        TextColumn("[dim]{task.description}[/]"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, transient=True, disable=console.quiet, speed_estimate_period=3_600)
 
 
 def print_header(console: Console, lines: Sequence[tuple[str, str]]) -> None:
@@ -145,7 +161,7 @@ def _table_title(truth: dict[str, Any] | None) -> str:
 
 
 def _ranking_cells(label: str, row: dict[str, Any], *, split: bool) -> dict[str, str]:
-    known = row["kendall_tau"] is not None
+    known = row["kendall_tau"] is not None and row["kendall_tau_ci_low"] is not None
     inherited = {"inherited": "" if label == "root" else number(row["kendall_tau_inherited"], 3)} if split else {}
     interval = f"[{number(row['kendall_tau_ci_low'], 2)}, {number(row['kendall_tau_ci_high'], 2)}]"
     return {

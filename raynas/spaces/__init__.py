@@ -17,9 +17,10 @@ __all__ = ["SPACES", "Architecture", "Decision", "Space", "space"]
 
 
 def space(name: str, **options: object) -> Space:
-    """Return a search space by name (``raynas ls spaces`` lists them).
+    """Return a search space by name (``raynas ls spaces`` lists them), or by ``module:my_file.py:Name``.
 
     Raises:
         UnknownNameError: No space has this name.
+        ConfigError: An option is unknown, missing or not allowed.
     """
-    return SPACES.make(name, **options)
+    return SPACES.build(name, **options)

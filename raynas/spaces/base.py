@@ -66,6 +66,11 @@ class Space(ABC):
         del part, options
         return True
 
+    def why_invalid(self, options: tuple[str, ...]) -> str:
+        """Return what the validity rule has against these options, for the message; empty for no more than that."""
+        del options
+        return ""
+
     @property
     def every_combination_is_valid(self) -> bool:
         """Whether the validity rule never refuses, so that draws need no rejection."""
@@ -321,5 +326,6 @@ class Space(ABC):
                     f"{nearest(option, decision.options)} (allowed: {', '.join(decision.options)})"
                 )
         if not self.is_valid(options):
-            return f"{self.format_options(options)} breaks the validity rule of {self.name}"
+            why = self.why_invalid(options)
+            return f"{self.format_options(options)} breaks the validity rule of {self.name}{f': {why}' if why else ''}"
         return ""

@@ -53,6 +53,13 @@ class Nasbench101(Space):
         del part
         return 1 <= sum(surviving_edges(options[: len(EDGES)])) <= MAX_EDGES
 
+    def why_invalid(self, options: tuple[str, ...]) -> str:
+        """Say whether input and output are not connected, or by too many edges."""
+        edges = sum(surviving_edges(options[: len(EDGES)]))
+        if edges == 0:
+            return "no path leads from the input to the output"
+        return f"{edges} edges are on paths from the input to the output, at most {MAX_EDGES} may be"
+
     def count_part(self, part: int) -> int:
         """Return the exact number of valid encodings, over all matrices of the (sub)space at once."""
         del part

@@ -83,6 +83,12 @@ class OfaMobilenetV3(Space):
         """Refuse a stage whose fourth block is there while its third is not."""
         return part == STAGES or not (options[2] == NONE and options[3] != NONE)
 
+    def why_invalid(self, options: tuple[str, ...]) -> str:
+        """Name the first stage whose fourth block is there while its third is not."""
+        stages = (options[place : place + BLOCKS] for place in range(0, STAGES * BLOCKS, BLOCKS))
+        wrong = [n for n, stage in enumerate(stages, 1) if stage[2] == NONE and stage[3] != NONE]
+        return f"stage {wrong[0]} has a fourth block but no third" if wrong else ""
+
     def count_part(self, part: int) -> int:
         """Return how many valid stages (or resolutions) there are, in closed form."""
         allowed = [self.decisions[index].options for index in self.parts[part]]
@@ -104,7 +110,18 @@ class OfaMobilenetV3(Space):
         """Return one option a decision; raises ArchitectureError naming the stage and block."""
         blocks, at, resolution = text.strip().partition("@")
         stages = [stage.split("|") for stage in blocks.split("+")]
-        if bool(at) != bool(self.resolutions) or [len(stage) for stage in stages] != [BLOCKS] * STAGES:
+        whole = [len(stage) for stage in stages] == [BLOCKS] * STAGES
+        if whole and at and not self.resolutions:
+            raise ArchitectureError(
+                f"'{text}' ends in @{resolution}, but this {self.name} has no resolutions: leave it out, or make "
+                "the space with resolutions"
+            )
+        if whole and not at and self.resolutions:
+            raise ArchitectureError(
+                f"'{text}' lacks its resolution at the end (@{self._all_decisions[-1].options[0]}; allowed: "
+                f"{', '.join(self._all_decisions[-1].options)})"
+            )
+        if not whole:
             raise ArchitectureError(
                 f"'{text}' is not {STAGES} stages, joined by '+', of {BLOCKS} blocks, joined by '|' "
                 f"({'and @resolution' if self.resolutions else 'and no @resolution'})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,7 +44,8 @@ def _ranking(row: Row) -> str:
     n = row["n_architectures"]
     if n < 2:
         return "no tau (n=1)" if n else "no truth"
+    low, high, top = row["kendall_tau_ci_low"], row["kendall_tau_ci_high"], row["p_at_top5"]
+    interval = "-" if math.isnan(low) else f"\\[{low:.2f}, {high:.2f}]"
     return (
-        f"tau [bold]{row['kendall_tau']:.2f}[/] \\[{row['kendall_tau_ci_low']:.2f}, "
-        f"{row['kendall_tau_ci_high']:.2f}] n={n} | P@top5% {row['p_at_top5']:.2f}"
+        f"tau [bold]{row['kendall_tau']:.2f}[/] {interval} n={n} | P@top5% {'-' if math.isnan(top) else f'{top:.2f}'}"
     )

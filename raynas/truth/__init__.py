@@ -10,6 +10,7 @@ from raynas.errors import UnknownNameError, nearest
 from raynas.truth.columns import PER_ARCHITECTURE, PER_SEED
 from raynas.truth.files import load_table
 from raynas.truth.latency import LatencyTable
+from raynas.truth.latency_files import load_help_nasbench201, load_help_ofa, load_hwnasbench
 from raynas.truth.table import TruthTable
 
 __all__ = [
@@ -17,6 +18,9 @@ __all__ = [
     "PER_SEED",
     "LatencyTable",
     "TruthTable",
+    "load_help_nasbench201",
+    "load_help_ofa",
+    "load_hwnasbench",
     "load_table",
     "shipped",
     "shipped_path",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from raynas.errors import TruthError
@@ -50,7 +51,12 @@ def load_table(path: Path) -> TruthTable:
     if not path.is_file():
         raise TruthError(f"no truth table at {path}")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_npz(path, "a truth table of raynas") as stored:
+            if "about" not in stored or "architectures" not in stored:
+                raise TruthError(
+                    f"{path} is not a truth table of raynas but an npz of {', '.join(stored.files) or 'nothing'}; "
+                    "'raynas truth import FORMAT' makes a table of a benchmark's file (docs/truth.md lists the formats)"
+                )
             about = json.loads(str(stored["about"]))
             name, space_name, source = str(about["name"]), str(about["space"]), dict(about["source"])
             keyed_by = about.get("keyed_by", "function")
@@ -64,6 +70,22 @@ def load_table(path: Path) -> TruthTable:
     if len(set(texts)) != len(texts):
         raise TruthError(f"{path} holds an architecture more than once")
     return TruthTable(name, space_name, texts, columns, source, keyed_by)
+
+
+def open_npz(path: Path, what: str) -> NpzFile:
+    """Open an npz file without pickles.
+
+    Args:
+        path: The file.
+        what: What it should be, for the message.
+
+    Raises:
+        TruthError: It is no npz file at all.
+    """
+    if not zipfile.is_zipfile(path):
+        raise TruthError(f"{path} is not {what}: no npz file, or one that was cut off")
+    stored: NpzFile = np.load(path, allow_pickle=False)
+    return stored
 
 
 def _check_columns(path: Path, columns: dict[str, NDArray[Any]], rows: int) -> None:

@@ -52,6 +52,6 @@ def _unit(metric: str) -> str:
 
 def _flat(table: TruthTable) -> list[tuple[str, object]]:
     """Return the source's entries, and those of its ``columns`` by themselves."""
-    entries = [(key, value) for key, value in table.source.items() if key != "columns"]
+    entries = [(key, value) for key, value in table.source.items() if key != "columns" and value is not None]
     columns = table.source.get("columns", {})
     return entries + [(f"{metric} is", what) for metric, what in columns.items()]

@@ -10,11 +10,14 @@ import pytest
 from rich.console import Console
 
 import raynas
+from raynas.errors import RunError
+from raynas.training.scoring import ScoreProtocol, score_architectures
 from raynas.truth import PER_SEED
 from tests.cluster.test_run import TINY
 
 pytestmark = pytest.mark.ray
 
+PROTOCOL = ScoreProtocol(images=TINY["score"]["images"])
 RECIPE = {"network": {"channels": 2, "cells": 1}, "epochs": 1}
 SPLIT = {
     "method": TINY["method"],
@@ -51,6 +54,11 @@ def test_one_supernet_for_the_whole_space(local_ray: None, tmp_path: Path) -> No
         assert words not in printed
     assert "one supernet" in printed
     assert "root tau" in repr(done)
+    net, found = done.supernet(), done.search.iloc[0]
+    again = score_architectures(net, raynas.data("digits"), [done.space.parse(found["architecture"])], PROTOCOL)
+    assert again[0].loss == pytest.approx(found["loss"], rel=1e-4)
+    with pytest.raises(RunError, match=r"kept no supernet 'rot', did you mean 'root'\?"):
+        done.supernet("rot")
     assert "partitions" not in repr(done)
 
 

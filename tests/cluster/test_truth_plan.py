@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 
 import raynas
 from raynas.cluster import truth_build, truth_plan
+from raynas.cluster.header import _intended_truth
+from raynas.cluster.launch import Launch
 from raynas.cluster.truth_build import PARTIAL, Building, fingerprint
 from raynas.cluster.truth_plan import TruthPlan, draw_distinct, plan_of
 from raynas.config import load_config
@@ -120,7 +123,9 @@ def test_an_interrupted_table_continues_in_another_folder(tmp_path: Path, monkey
     assert partial.read_text().startswith(before)  # another run's file is only read
 
     other = dataclasses.replace(PLAN, seeds=(0,))
-    assert Building(other, images, tmp_path / "run-3" / "truth.npz", threads=1, others=[partial]).taken_over == 0
+    third = Building(other, images, tmp_path / "run-3" / "truth.npz", threads=1, others=[partial])
+    assert third.taken_over == 0
+    assert third.skipped == [f"{partial}: made otherwise (another seeds)"]
 
 
 def begin(folder: Path, rows: int = 2, threads: int = 1) -> Path:
@@ -255,3 +260,35 @@ def test_a_table_serves_wider_spaces_than_it_was_drawn_from(tmp_path: Path, monk
     assert not table.knows(whole.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"))
     assert table.source["threads"] == 1
     assert "connected=True" in table.source["draw"]
+
+
+@pytest.mark.usefixtures("no_training")
+@pytest.mark.parametrize(
+    ("rows", "out", "told"),
+    [
+        (0, None, "none of the truth's 5 architectures was trained to the end"),
+        (2, None, "2 of the truth's 5 architectures are trained, the same command continues with the others"),
+        (2, "runs/x", "the same command with another out= beside it continues with the others"),
+        (5, None, ""),
+    ],
+)
+def test_an_interruption_tells_what_is_kept(tmp_path: Path, rows: int, out: str | None, told: str) -> None:
+    building = Building(PLAN, raynas.data("digits"), tmp_path / "truth.npz", threads=1)
+    trainings = building.train()
+    for _ in range(rows):
+        next(trainings)
+    trainings.close()
+    stopped: Any = SimpleNamespace(building=building, config=SimpleNamespace(out=out))
+    assert Launch._truth_kept(stopped).endswith(told)
+    assert bool(told) == bool(Launch._truth_kept(stopped))
+
+
+def test_the_header_tells_what_will_be_trained(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(YAML)
+    recipe = "truth.train.recipe={epochs: 2, network: null}"
+    config = load_config(file, ["network={channels: 3, cells: 1}", recipe, "truth.train.seeds=1"])
+    plan: Any = SimpleNamespace(config=config, truth=None)
+    assert _intended_truth(plan) == (
+        "trained first: 7 architectures x 1 seed x 2 epochs, network channels=3, cells=1, into truth.npz"
+    )

@@ -149,8 +149,12 @@ def test_files_that_are_no_bundles(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no file at"):
         raynas.data("npz:/nowhere.npz")
     (tmp_path / "a.npz").write_text("hello")
-    with pytest.raises(DataError, match=r"cannot be read as an \.npz"):
+    with pytest.raises(DataError, match=r"is not an \.npz") as caught:
         raynas.data("npz", path=str(tmp_path / "a.npz"))
+    assert "pickle" not in str(caught.value)
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(DataError, match=r"cannot be read as an \.npz"):
+        raynas.data("npz", path=str(tmp_path / "cut.npz"))
     np.save(tmp_path / "b.npy", np.zeros(3))
     with pytest.raises(DataError, match="single array"):
         raynas.data("npz", path=str(tmp_path / "b.npy"))

@@ -95,5 +95,5 @@ def test_references_with_a_path() -> None:
     assert DATA.expand("npz:x") == {"name": "npz", "path": "x"}
     assert DATA.expand({"name": "npz:x", "size": 8}) == {"name": "npz", "path": "x", "size": 8}
     assert DATA.expand(3) == 3
-    with pytest.raises(UnknownNameError, match="did you mean 'digits'"):
+    with pytest.raises(UnknownNameError, match="data set 'digits' takes no path, got 'digits:/a'"):
         data("digits:/a")

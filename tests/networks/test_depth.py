@@ -263,9 +263,9 @@ class TestWeights:
     ("options", "words"),
     [
         ({"classes": 10}, "classes must be 1"),
-        ({"encoder_channels": (4, 6, 8)}, "encoder_channels must be 4 numbers"),
-        ({"encoder_blocks": (1, 0, 1, 1)}, "encoder_blocks must be 4 numbers"),
-        ({"encoder_stride": 8}, "encoder_stride must be 2 or 4"),
+        ({"encoder_channels": (4, 6, 8)}, "'encoder_channels.3' is missing"),
+        ({"encoder_blocks": (1, 0, 1, 1)}, "'encoder_blocks.1': input should be greater than or equal to 1, got 0"),
+        ({"encoder_stride": 8}, "'encoder_stride': input should be 2 or 4, got 8"),
     ],
 )
 def test_options_that_cannot_be(options: dict[str, Any], words: str) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import raynas
+from raynas.errors import ArchitectureError, ConfigError
 from raynas.networks.batchnorm import batch_norms, scoring_statistics
 from raynas.networks.inherit import inherit
 from raynas.networks.nasbench201 import Cell
@@ -93,6 +94,24 @@ def test_one_and_many_architectures() -> None:
     assert many.shape == (3, 5, 10)
     for architecture, logits in zip(architectures, many, strict=True):
         torch.testing.assert_close(net(x, architecture), logits)
+
+
+def test_texts_are_parsed() -> None:
+    net, x = raynas.supernet(SPACE, **SMALL), torch.randn(5, 1, 8, 8)
+    drawn = [SPACE.sample(np.random.default_rng(seed)) for seed in range(2)]
+    assert torch.equal(net(x, drawn[0].text), net(x, drawn[0]))
+    assert torch.equal(net(x, [drawn[0].text, drawn[1]]), net(x, drawn))
+    with pytest.raises(ArchitectureError, match="none"):
+        net(x, "|none~0|...")
+    part = SPACE.partition(["1<-0"])[0]
+    with pytest.raises(ValueError, match="is not in this supernet's space"):
+        raynas.supernet(part, **SMALL)(x, next(SPACE.partition(["1<-0"])[1].enumerate()).text)
+
+
+def test_candidates_without_names_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"the choice 'kernel':\n.*a mapping, option to module, got a list"):
+        raynas.Choice("kernel", [nn.Identity()])
+    raynas.Choice("kernel", nn.ModuleDict({"a": nn.Identity()}))
 
 
 def test_wrong_input_is_explained() -> None:

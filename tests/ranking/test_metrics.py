@@ -174,7 +174,23 @@ class TestRank:
         report = rank([1, 1, 1, 1], [1, 2, 3, 4])
         assert math.isnan(report.kendall_tau)
         assert math.isnan(report.spearman)
-        assert report.p_at_top5 == pytest.approx(1 / 4)
+        assert math.isnan(report.p_at_top5)
+        assert rank([1] * 20, list(range(20))).p_at_top5 == pytest.approx(1 / 20)
+
+    @pytest.mark.parametrize(
+        ("n", "interval", "top"), [(2, False, False), (9, False, False), (10, True, False), (20, True, True)]
+    )
+    def test_few_architectures_have_no_interval_and_no_top(self, n: int, interval: bool, top: bool) -> None:
+        report = rank(list(range(n)), list(range(n)))
+        flat = report.to_dict()
+        assert report.kendall_tau == pytest.approx(1)
+        for name in ("kendall_tau", "spearman", "regret"):
+            assert math.isnan(flat[f"{name}_ci_low"]) != interval
+        for name in ("p_at_top5", "best_rank_at_top5", "worst_rank_at_top5"):
+            assert math.isnan(flat[name]) != top
+        assert math.isnan(flat["kendall_tau_top10_ci_low"])  # of two architectures at most
+        told = f"tau 1.00 {'[1.00, 1.00]' if interval else '-'} n={n} | P@top5% {'1.00' if top else '-'}"
+        assert str(report) == told
 
     def test_sparse_tau_ignores_small_differences_of_truth(self) -> None:
         truth = [90.01, 90.05, 91.0, 92.0]

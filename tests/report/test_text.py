@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from raynas.report.text import count, print_summary
+from raynas.report.text import count, print_summary, training_progress
 
 ROW = {
     "round": 4, "n_architectures": 200, "kendall_tau_inherited": 0.41, "kendall_tau": 0.523, "kendall_tau_ci_low": -0.1,
@@ -70,6 +70,22 @@ def test_long_names_are_not_cut_off_either() -> None:
 def test_what_is_not_defined_is_a_dash() -> None:
     text = printed(150, score=None)
     assert " * score -  valid" in text
+
+
+def test_few_architectures_have_no_interval() -> None:
+    few = {**ROW, "n_architectures": 2, "kendall_tau_ci_low": None, "kendall_tau_ci_high": None, "p_at_top5": None}
+    truth = {"name": "t", "metric": "test_accuracy", "ceiling": None, "architectures": 2}
+    text = printed_summary(
+        150, {"ranking": {"root": few}, "survivors": [], "verified": [], "best": None, "truth": truth}
+    )
+    assert next(line for line in text.splitlines() if "root" in line).split() == [
+        "root", "4", "2", "0.523", "-", "0.78", "0.700", "-",
+    ]  # fmt: skip
+
+
+def test_a_quiet_console_has_no_progress() -> None:
+    assert training_progress(Console(quiet=True)).disable
+    assert not training_progress(Console()).disable
 
 
 def test_known_architectures_and_single_seeds() -> None:

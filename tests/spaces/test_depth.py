@@ -80,7 +80,7 @@ def test_malformed_notation_names_the_place(text: str, words: str) -> None:
 
 
 def test_a_cell_needs_an_inner_node() -> None:
-    with pytest.raises(ConfigError, match="nodes must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match="'nodes': input should be greater than or equal to 1, got 0"):
         space("depth_v1", nodes=0)
 
 

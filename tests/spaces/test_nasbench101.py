@@ -22,6 +22,7 @@ MATRIX = [
     [0, 0, 0, 0, 0, 0, 1],
     [0, 0, 0, 0, 0, 0, 0],
 ]
+FULL = f"matrix={[[int(s < t) for t in range(7)] for s in range(7)]};ops=[input,{','.join(OPERATIONS[:1] * 5)},output]"
 OPS = ["input", OPERATIONS[0], OPERATIONS[2], OPERATIONS[0], OPERATIONS[0], OPERATIONS[1], "output"]
 
 
@@ -145,7 +146,8 @@ def test_size_of_the_whole_space_by_sampling() -> None:
         ('matrix=[[0,"a"],[0,0]];ops=[input,output]', "entry 0->"),
         ("matrix=[[0,1],[0,0]];ops=[input]", "1 ops"),
         ("matrix=[[0,1;ops=[input]", "is not of the form"),
-        ("matrix=[[0,0],[0,0]];ops=[input,output]", "breaks the validity rule"),
+        ("matrix=[[0,0],[0,0]];ops=[input,output]", "breaks the validity rule of nasbench101: no path leads"),
+        (FULL, "breaks the validity rule of nasbench101: 21 edges are on paths .* at most 9 may be"),
     ],
 )
 def test_malformed_notation_names_the_place(text: str, words: str) -> None:

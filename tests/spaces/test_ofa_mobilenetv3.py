@@ -57,8 +57,11 @@ def test_arrays_of_measured_networks() -> None:
     [
         (TEXT.replace("k5e4", "k5e5", 1), "'k5e5' in block 2 of stage 1.*did you mean 'k5e"),
         (TEXT.replace("k5e4", "none", 1), "'none' in block 2 of stage 1"),
-        (TEXT.replace("none|none", "none|k3e3", 1), "breaks the validity rule"),
-        (f"{TEXT}@224", "and no @resolution"),
+        (
+            TEXT.replace("none|none", "none|k3e3", 1),
+            "breaks the validity rule of ofa_mobilenetv3: stage 1 has a fourth",
+        ),
+        (f"{TEXT}@224", "ends in @224, but this ofa_mobilenetv3 has no resolutions: leave it out"),
         ("k3e6", "is not 5 stages"),
     ],
 )
@@ -72,6 +75,8 @@ def test_bad_resolutions_and_arrays_are_refused() -> None:
         OfaMobilenetV3(resolutions=(128, 128))
     with pytest.raises(ArchitectureError, match="unknown resolution '225' at the end"):
         OfaMobilenetV3(resolutions=(224,)).parse(f"{TEXT}@225")
+    with pytest.raises(ArchitectureError, match=r"lacks its resolution at the end \(@224; allowed: 224\)"):
+        OfaMobilenetV3(resolutions=(224,)).parse(TEXT)
     with pytest.raises(ArchitectureError, match="depths of 2 to 4"):
         OfaMobilenetV3().from_arrays([3] * 20, [6] * 20, [2, 2, 2, 2, 5])
     with pytest.raises(ArchitectureError, match="got 20, 19 and"):

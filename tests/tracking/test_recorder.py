@@ -122,6 +122,11 @@ def test_console_prints_one_line_a_report() -> None:
     text = captured.get()
     assert text.count("\n") == 1
     assert "root      round  2/4   loss 1.250 | tau 0.50 [0.25, 0.75] n=200 | P@top5% 0.30" in text
+    nan = float("nan")
+    unknown = {"kendall_tau_ci_low": nan, "kendall_tau_ci_high": nan, "p_at_top5": nan, "n_architectures": 2}
+    with console.capture() as captured:
+        ConsoleTracker(console, (4, 6), 8).log({"trial": "root", "round": 2, **numbers, **more, **unknown})
+    assert "tau 0.50 - n=2 | P@top5% - |" in captured.get()
 
 
 @pytest.mark.parametrize(

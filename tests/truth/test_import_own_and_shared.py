@@ -58,6 +58,9 @@ def test_json_lists_are_seeds(tmp_path: Path) -> None:
         ("architecture,test_accuracy\nDS,1\n", "line 2: not an architecture of nasbench201: 'DS' is not of the form"),
         (f"architecture,test_accuracy\n{CELLS[0].replace('~0', '~5', 1)},1\n", "line 2: .*must take its inputs"),
         (f"architecture,test_accuracy\n{CELLS[0]},good\n", "line 2: test_accuracy is 'good', not a number"),
+        (f"architecture,test_accuracy\n{CELLS[0]},50\n{CELLS[0]},140\n", "line 3: test_accuracy is 140; .* 0 to 100"),
+        (f"architecture,valid_accuracy\n{CELLS[0]},-3\n", "line 2: valid_accuracy is -3; accuracies are percent"),
+        (f"architecture,test_accuracy\n{CELLS[0]},inf\n", "line 2: test_accuracy is inf; leave it empty"),
         (f"architecture,test_accuracy\n{CELLS[0]},1,2\n", "line 2: more fields than the header"),
         (f"architecture,params_m\n{CELLS[0]},1\n{CELLS[0]},2\n", "line 3: .* has params_m 2 here and 1 before"),
         ("architecture,test_accuracy\n", "holds no architecture"),
@@ -75,6 +78,7 @@ def test_csv_names_the_line(tmp_path: Path, text: str, message: str) -> None:
         ({}, "is not a list of results but a dict"),
         ([1], "entry 0: not an object"),
         ([{"architecture": CELLS[0], "test_accuracy": "x"}], "entry 0: test_accuracy is 'x', not a number"),
+        ([{"architecture": CELLS[0], "test_accuracy": [90, 9000]}], "entry 0: test_accuracy is 9000; accuracies are"),
         ([{"architecture": CELLS[0], "params_m": [1, 2]}], "entry 0: params_m has 2 values"),
     ],
 )

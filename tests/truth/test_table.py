@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from raynas.errors import TruthError, UnknownNameError
 from raynas.streams import stream
 from raynas.truth import TruthTable, load_table
 from raynas.truth.ranking_set import known_architectures
+from raynas.truth.show import describe
 
 SPACE = raynas.space("nasbench201")
 
@@ -71,10 +73,13 @@ def test_saved_and_read_again(tmp_path: Path) -> None:
 
 def test_unreadable_files_are_explained(tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("hello")
-    with pytest.raises(TruthError, match=r"text\.npz is not a truth table"):
+    with pytest.raises(TruthError, match=r"text\.npz is not a truth table of raynas: no npz file") as caught:
         load_table(tmp_path / "text.npz")
+    assert "pickle" not in str(caught.value)
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    with pytest.raises(TruthError, match=r"other\.npz is not a truth table"):
+    with pytest.raises(
+        TruthError, match=r"other\.npz is not a truth table of raynas but an npz of x; 'raynas truth import"
+    ):
         load_table(tmp_path / "other.npz")
     table = small_table()
     table.save(tmp_path / "cut.npz")
@@ -95,6 +100,11 @@ def test_unreadable_files_are_explained(tmp_path: Path) -> None:
     TruthTable("x", "nasbench201", table.texts[:-1], table.columns, {}).save(tmp_path / "short.npz")
     with pytest.raises(TruthError, match="one row for each architecture"):
         load_table(tmp_path / "short.npz")
+
+
+def test_what_the_source_leaves_open_is_not_told() -> None:
+    table = replace(small_table(), source={"data": "digits", "epochs": None})
+    assert [what for what, _ in describe(table) if what.startswith("source")] == ["source: data"]
 
 
 def test_known_architectures_are_distinct_members() -> None:

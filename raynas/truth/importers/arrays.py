@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from raynas.errors import TruthError
+from raynas.truth.files import open_npz
 
 
 def read_arrays(path: Path, names: Sequence[str], what: str) -> dict[str, NDArray[Any]]:
@@ -27,7 +27,7 @@ def read_arrays(path: Path, names: Sequence[str], what: str) -> dict[str, NDArra
     if not path.is_file():
         raise TruthError(f"no file at {path}")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open_npz(path, what) as stored:
             missing = [name for name in names if name not in stored]
             if missing:
                 raise TruthError(

@@ -14,7 +14,6 @@ from raynas.truth.importers.arrays import read_arrays
 from raynas.truth.importers.registry import IMPORTERS
 from raynas.truth.importers.rows import checked_texts
 from raynas.truth.importers.source import source_of
-from raynas.truth.latency_files import load_hwnasbench
 from raynas.truth.table import TruthTable
 
 _FULL = "protocol 'cifar10': trained on all 50,000 training images"
@@ -91,4 +90,8 @@ def npz_nasbench201(
         columns={metric: what for metric, (_, what) in chosen.items()},
     )
     table = TruthTable(f"nasbench201-{dataset}-{epochs}ep", "nasbench201", texts, columns, source, "architecture")
-    return table if latency is None else load_hwnasbench(Path(latency), dataset, order=path).added_to(table)
+    if latency is None:
+        return table
+    from raynas.truth.latency_files import load_hwnasbench  # which itself imports from this package
+
+    return load_hwnasbench(Path(latency), dataset, order=path).added_to(table)

@@ -158,6 +158,12 @@ def _numbers(rows: Rows, place: str, key: str | None, value: Any) -> list[float]
     if len(values) > 1 and not has_seeds(key):
         raise rows.problem(place, f"{key} has {len(values)} values, it is one an architecture")
     try:
-        return [float(number) for number in values]
+        numbers = [float(number) for number in values]
     except (TypeError, ValueError) as error:
         raise rows.problem(place, f"{key} is {value!r}, not a number") from error
+    for number in numbers:
+        if math.isinf(number):
+            raise rows.problem(place, f"{key} is {number:g}; leave it empty where it is unknown")
+        if key.endswith("_accuracy") and not (math.isnan(number) or 0 <= number <= 100):
+            raise rows.problem(place, f"{key} is {number:g}; accuracies are percent, 0 to 100")
+    return numbers
