@@ -93,7 +93,7 @@ def test_truth_is_trained_first(local_ray: None, tmp_path: Path) -> None:
     assert len({table.space.canonical(a).text for a in table.architectures}) == 4
     assert all(table.columns[metric].shape == (4, 1) for metric in PER_SEED)
     assert done.ledger["images_standalone"] == (4 + 1) * 576
-    assert "trained first: 4 architectures, 1 seed each" in printed
+    assert "trained first: 4 architectures x 1 seed x 1 epoch" in printed
 
     root = done.ranking[done.ranking["trial"] == "root"]
     assert sorted(root["truth"]) == sorted(table.values().tolist())
