@@ -259,12 +259,6 @@ def test_override_without_a_value(tmp_path: Path) -> None:
         load_config(GOOD, ["seed"])
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.name)
-def test_shipped_configurations_are_good_and_tell_their_command(path: Path) -> None:
-    load_config(path)
-    assert f"raynas run {path.relative_to(ROOT)}" in path.read_text().split("\nspace:")[0]
-
-
 def test_a_checked_configuration_takes_overrides_again() -> None:
     config = load_config(GOOD, ["seed=3"])
     again = load_config(config.model_dump(mode="json"), ["train.lr=0.5"], seed=4)
