@@ -22,6 +22,7 @@ from rich.table import Table
 
 import raynas
 from raynas.errors import RaynasError
+from raynas.tracking.jsonl import finite
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "spaces.json"
@@ -78,7 +79,9 @@ def main(names: list[str] | None = typer.Argument(None, help="Which; all without
             failed = True
     show(console, rows)
     if not names:
-        RESULTS.write_text(json.dumps({"cores": os.cpu_count(), "runs": rows}, indent=1) + "\n")
+        RESULTS.write_text(
+            json.dumps(finite({"cores": os.cpu_count(), "runs": rows}), indent=1, allow_nan=False) + "\n"
+        )
     raise typer.Exit(int(failed or not all(row["good"] for row in rows)))
 
 
