@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 import torch
@@ -23,6 +24,44 @@ from raynas.networks.shared import SharedLayer, copy_weights
 
 BatchNormPolicy = Literal["batch", "recalibrate", "running"]
 Statistics = tuple[Tensor, Tensor]
+
+
+_GROUPS: ContextVar[int] = ContextVar("groups", default=1)
+
+
+@contextmanager
+def grouped(groups: int) -> Iterator[None]:
+    """Let every `BatchNorm` called inside take its batch for so many equal parts, each with statistics of its own.
+
+    So several networks with the same weights, or with some in common, run as one batch.
+    """
+    token = _GROUPS.set(groups)
+    try:
+        yield
+    finally:
+        _GROUPS.reset(token)
+
+
+def normalise_groups(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """Normalise each group of a batch by its own statistics, in a few passes over all of it.
+
+    Args:
+        x: (G * B, C, ...), group after group.
+        groups: G.
+        weight: The scale (C,), if any.
+        bias: The shift (C,), if any.
+        eps: Added to the variance.
+    """
+    apart = x.view(groups, -1, *x.shape[1:])
+    over = [1, *range(3, apart.ndim)]
+    variance, mean = torch.var_mean(apart.float(), over, correction=0, keepdim=True)
+    scale = torch.rsqrt(variance + eps)
+    if weight is not None:
+        scale = scale * weight.view(-1, *[1] * (x.ndim - 2))
+    shift = -mean * scale
+    if bias is not None:
+        shift = shift + bias.view(-1, *[1] * (x.ndim - 2))
+    return torch.addcmul(shift.to(x.dtype), apart, scale.to(x.dtype)).flatten(0, 1)
 
 
 class BatchNorm(SharedLayer):
@@ -58,7 +97,10 @@ class BatchNorm(SharedLayer):
         self._override: Statistics | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise x; see the class for which statistics are used."""
+        """Normalise x; see the class for which statistics are used, and `grouped` for several networks at once."""
+        groups = _GROUPS.get()
+        if groups > 1:
+            return self.by_group(x, groups)
         mean, var, weight, bias = self._tensors(x.shape[1])
         from_batch = self.training or mean is None
         if not self.training:
@@ -72,6 +114,49 @@ class BatchNorm(SharedLayer):
                 mean = var = None
                 from_batch = True
         return functional.batch_norm(x, mean, var, weight, bias, from_batch, self.momentum, self.eps)
+
+    def by_group(self, x: Tensor, groups: int) -> Tensor:
+        """Normalise each of so many equal parts of the batch by its own statistics, where `uses_batch`.
+
+        Args:
+            x: (G * B, C, ...), group after group.
+            groups: G.
+        """
+        if (self.training and self.running_mean is not None) or not self.uses_batch:
+            raise ValueError("only statistics of the batch itself can be taken group by group")
+        if x.device.type == "cpu":  # whose kernel is faster, even called for each group, than passes over all of them
+            parts = x.chunk(groups)
+            return torch.cat(
+                [functional.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps) for x in parts]
+            )
+        return normalise_groups(x, groups, self.weight, self.bias, self.eps)
+
+    @property
+    def uses_batch(self) -> bool:
+        """Whether it uses the statistics of the batch now, and nothing besides is asked of it."""
+        if self.training:
+            return True
+        chosen = self._batch_statistics or self.running_mean is None
+        return chosen and self._collected is None and self._override is None
+
+    def by_batch(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalise x, (B, C, ...) of all its channels, below autograd, where `uses_batch`.
+
+        Returns:
+            The output, and the batch's mean and 1 / standard deviation (C,), which `by_batch_backward` needs.
+        """
+        mean, var = (self.running_mean, self.running_var) if self.training else (None, None)
+        return torch.native_batch_norm(x, self.weight, self.bias, mean, var, True, self.momentum, self.eps)
+
+    def by_batch_backward(
+        self, grad: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, inverse_std: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return the gradients of input, scale and shift of `by_batch`; `weight` as it was then."""
+        affine = weight is not None
+        gradients: tuple[Tensor, Tensor | None, Tensor | None] = torch.ops.aten.native_batch_norm_backward.default(
+            grad, x, weight, None, None, mean, inverse_std, True, self.eps, [True, affine, affine]
+        )
+        return gradients
 
     def plain(self, channels: int) -> nn.Module:  # type: ignore[override]
         """Return torch's batch norm with the same scale, shift and running averages."""

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from raynas.networks.batchnorm import BatchNorm
 from raynas.networks.operations import ReluConvBn
+from raynas.networks.steps import Step
 from raynas.networks.supernet import NETWORKS, Choice, Supernet
 from raynas.spaces import Architecture, Space
 from raynas.spaces.darts import CELLS, NODES, OPERATIONS, Edge
@@ -214,12 +215,24 @@ class DartsSupernet(Supernet):
             widths, after_reduction = (widths[1], len(NODES) * channels), kind == "reduce"
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[1], classes))
 
-    def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
-        """(B, C, H, W) -> (B, K)."""
+    def steps(self, architecture: Architecture) -> list[Step]:
+        """Return a step for the stem, each cell and the head; what is passed on is the last two cells' outputs."""
         nodes = dict(zip(CELLS, cells_of(architecture.options), strict=True))
-        earlier = previous = self.stem(images)
+        steps = [Step("stem", self._start)]
         for cell in self.cells:
             assert isinstance(cell, Cell)
-            earlier, previous = previous, cell(earlier, previous, nodes[cell.kind])
-        logits: Tensor = self.head(previous)
+            steps.append(Step(nodes[cell.kind], _next_pair, (cell, nodes[cell.kind])))
+        return [*steps, Step("head", self._finish)]
+
+    def _start(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        stem: Tensor = self.stem(images)
+        return stem, stem
+
+    def _finish(self, pair: tuple[Tensor, Tensor]) -> Tensor:
+        logits: Tensor = self.head(pair[1])
         return logits
+
+
+def _next_pair(pair: tuple[Tensor, Tensor], cell: Cell, nodes: tuple[tuple[Edge, Edge], ...]) -> tuple[Tensor, Tensor]:
+    """Return the outputs of the previous cell and of this one; `pair` are those of the two cells before this one."""
+    return pair[1], cell(*pair, nodes)

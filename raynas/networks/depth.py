@@ -14,7 +14,7 @@ The encoder is another one (see `raynas.networks.depth_encoder`).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, NamedTuple, cast
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from raynas.errors import ConfigError
 from raynas.networks.batchnorm import BatchNorm
 from raynas.networks.depth_encoder import LEVELS, Encoder, FrozenBatchNorm, level_sizes, load_encoder
 from raynas.networks.operations import nasbench201_operation
+from raynas.networks.steps import Step
 from raynas.networks.supernet import NETWORKS, Choice, Supernet
 from raynas.spaces import Architecture, Decision, Space
 from raynas.spaces.depth import CELLS, DepthSpace, live_edges
@@ -83,6 +84,12 @@ class FusionCell(nn.Module):
         """Say of each edge whether it can change the output."""
         return live_edges(self.layout, tuple(option != "none" for option in options[: len(self.layout)]))
 
+    def form(self, options: tuple[str, ...]) -> tuple[str | None, ...]:
+        """Return the options, None for those of edges that cannot change the output."""
+        live = self.live(options)
+        edges = [option if lives else None for option, lives in zip(options, live, strict=False)]
+        return (*edges, *options[len(live) :])
+
     def reads(self, node: int, options: tuple[str, ...]) -> bool:
         """Say whether the output depends on an input: 0 the previous fusion, 1 the encoder's feature."""
         return any(live and source == node for live, (_, source) in zip(self.live(options), self.layout, strict=True))
@@ -115,6 +122,20 @@ class FusionCell(nn.Module):
         fused = self.upsample(last, options[-1]) if isinstance(self.upsample, Choice) else self.upsample(last)
         resized: Tensor = self.resize(fused)
         return resized
+
+
+class Decoding(NamedTuple):
+    """What is passed from cell to cell.
+
+    Args:
+        images: (B, C, H, W), for the number of images only.
+        features: The encoder's features (B, F, H_i, W_i), by the place of the cell that reads them.
+        fused: The previous fusion, (B, F, H_i, W_i); None where there is none that is read.
+    """
+
+    images: Tensor
+    features: dict[int, Tensor]
+    fused: Tensor | None
 
 
 @NETWORKS.register("depth_v1")
@@ -188,8 +209,8 @@ class DepthSupernet(Supernet):
         )
         self.head = _head(features, input_shape[1:])
 
-    def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
-        """(B, C, H, W) -> disparities (B, 1, H, W)."""
+    def steps(self, architecture: Architecture) -> list[Step]:
+        """Return a step for the encoder, each cell that the output depends on, deepest first, and the head."""
         assert isinstance(self.space, DepthSpace)
         options = self.space.split(architecture.options) * (CELLS if self.space.sync else 1)
         cells = cast("list[FusionCell]", list(self.cells))
@@ -200,14 +221,28 @@ class DepthSupernet(Supernet):
         starts = first == 0 and cells[0].reads(0, options[0])  # the first cell reads a fusion that there is not
         if starts and not self.official and 0 not in read:
             read.insert(0, 0)
+        encoded = tuple(read), starts
+        fusions = [
+            Step((place, cells[place].form(options[place])), self._fuse, (place, options[place]))
+            for place in range(first, CELLS)
+        ]
+        return [Step(encoded, self._encode, encoded), *fusions, Step("head", self._finish)]
+
+    def _encode(self, images: Tensor, read: tuple[int, ...], starts: bool) -> Decoding:
+        """Return what the first cell takes: features for the cells of these places, and a fusion where it reads one."""
         levels = self.encoder.levels(images, LEVELS - read[0] if read else 0)
         features = {place: self.project[place](levels[LEVELS - 1 - place]) for place in read}
         fused: Tensor | None = None
         if starts:
-            fused = cells[0].zeros(images) if self.official else features[0]
-        for place in range(first, CELLS):
-            fused = cells[place](images, fused, features.get(place), options[place])
-        out: Tensor = self.head(fused)
+            fused = cast("FusionCell", self.cells[0]).zeros(images) if self.official else features[0]
+        return Decoding(images, features, fused)
+
+    def _fuse(self, before: Decoding, place: int, options: tuple[str, ...]) -> Decoding:
+        fused = self.cells[place](before.images, before.fused, before.features.get(place), options)
+        return before._replace(fused=fused)
+
+    def _finish(self, before: Decoding) -> Tensor:
+        out: Tensor = self.head(before.fused)
         return out
 
 

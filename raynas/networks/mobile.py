@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from raynas.networks.batchnorm import BatchNorm
+from raynas.networks.steps import Step
 from raynas.networks.supernet import Choice
-from raynas.spaces import Architecture, Decision
+from raynas.spaces import Decision
 from raynas.spaces.mobile_blocks import mobile_block
 
 
@@ -143,11 +144,9 @@ class MobileStages(nn.Module):
                 self.layers.append(Choice(decision.name, candidates))
                 channels_in = channels
 
-    def forward(self, x: Tensor, architecture: Architecture) -> Tensor:
-        """(B, C, H, W) -> (B, C', H', W')."""
-        for layer, option in zip(self.layers, architecture.options, strict=True):
-            x = layer(x, option)
-        return x
+    def steps(self, options: Sequence[str]) -> list[Step]:
+        """Return what takes (B, C, H, W) to (B, C', H', W') for these options: a step a layer, in order."""
+        return [Step(option, layer, (option,)) for layer, option in zip(self.layers, options, strict=True)]
 
 
 def mobile_head(style: BlockStyle, channels: int, width: int, classes: int) -> nn.Sequential:

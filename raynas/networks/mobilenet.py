@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from raynas.networks.mobile import BlockStyle, InvertedResidual, MobileStages, conv_norm, mobile_head
+from raynas.networks.steps import Step
 from raynas.networks.supernet import NETWORKS, Supernet
 from raynas.spaces import Architecture, Space
 from raynas.spaces.mobilenet import FIRST_CHANNELS, HEAD_CHANNELS, SE_RATIO, STAGES, STEM_CHANNELS, Mobilenet
@@ -57,7 +58,7 @@ class MobilenetSupernet(Supernet):
         self.stages = MobileStages(space.decisions, first, stages, style)
         self.head = mobile_head(plain, stages[-1][0], head, classes)
 
-    def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
-        """(B, C, H, W) -> (B, K)."""
-        logits: Tensor = self.head(self.stages(self.first(self.stem(images)), architecture))
-        return logits
+    def steps(self, architecture: Architecture) -> list[Step]:
+        """Return a step for the stem, the fixed block, each layer and the head."""
+        fixed = Step("stem", self.stem), Step("first", self.first)
+        return [*fixed, *self.stages.steps(architecture.options), Step("head", self.head)]

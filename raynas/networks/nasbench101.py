@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from raynas.networks.batchnorm import BatchNorm
 from raynas.networks.shared import ElasticConv2d
+from raynas.networks.steps import Step
 from raynas.networks.supernet import NETWORKS, Supernet
 from raynas.spaces import Architecture, Space
 from raynas.spaces.nasbench101 import EDGES, VERTICES, surviving_edges
@@ -33,18 +34,18 @@ KERNELS = {"conv3x3-bn-relu": 3, "conv1x1-bn-relu": 1}
 STACKS = 3
 
 
-class Step(NamedTuple):
+class Vertex(NamedTuple):
     """What one vertex does: sum what arrives, in its own width, and apply its operation.
 
     Args:
-        vertex: Its number in the unpruned encoding.
+        number: Its number in the unpruned encoding.
         operation: Its operation.
         channels: Its width; its input has as many channels as its output.
         sources: The vertices, other than the input, whose first channels it sums.
         from_input: Whether a projection of the cell's input is added.
     """
 
-    vertex: int
+    number: int
     operation: str
     channels: int
     sources: tuple[int, ...]
@@ -55,12 +56,12 @@ class Plan(NamedTuple):
     """What a cell of one architecture does.
 
     Args:
-        steps: Its vertices, without input and output.
+        vertices: Its vertices, without input and output.
         feeders: The vertices whose outputs are concatenated; none where the input alone is connected to the output.
         from_input: Whether a projection of the cell's input is added to the output.
     """
 
-    steps: tuple[Step, ...]
+    vertices: tuple[Vertex, ...]
     feeders: tuple[int, ...]
     from_input: bool
 
@@ -100,8 +101,8 @@ def cell_plan(options: tuple[str, ...], channels: int) -> Plan:
     """Return what a cell with so many output channels does for these options."""
     edges = live_edges(options[: len(EDGES)])
     widths = vertex_channels(edges, channels)
-    steps = (
-        Step(
+    vertices = (
+        Vertex(
             vertex,
             options[len(EDGES) + vertex - 1],
             widths[vertex],
@@ -111,7 +112,7 @@ def cell_plan(options: tuple[str, ...], channels: int) -> Plan:
         for vertex in sorted(widths)
     )
     feeders = tuple(vertex for vertex in sorted(widths) if (vertex, OUTPUT) in edges)
-    return Plan(tuple(steps), feeders, (INPUT, OUTPUT) in edges)
+    return Plan(tuple(vertices), feeders, (INPUT, OUTPUT) in edges)
 
 
 class ConvBnRelu(nn.Module):
@@ -181,21 +182,23 @@ class Cell(nn.Module):
         """(B, C', H, W) -> (B, C, H, W)."""
         plan = cell_plan(options, self.channels)
         outputs: dict[int, Tensor] = {}
-        widths = {step.vertex: step.channels for step in plan.steps}
-        for step in plan.steps:
+        widths = {vertex.number: vertex.channels for vertex in plan.vertices}
+        for vertex in plan.vertices:
             # A slice only where something is cut: most sums are of equal widths.
             terms = [
-                outputs[source] if widths[source] == step.channels else outputs[source][:, : step.channels]
-                for source in step.sources
+                outputs[source] if widths[source] == vertex.channels else outputs[source][:, : vertex.channels]
+                for source in vertex.sources
             ]
-            if step.from_input:
-                terms.append(self.projections[str(step.vertex)](x, step.channels))
+            if vertex.from_input:
+                terms.append(self.projections[str(vertex.number)](x, vertex.channels))
             total = functools.reduce(operator.add, terms)
-            candidates = self.vertices[str(step.vertex)]
+            candidates = self.vertices[str(vertex.number)]
             assert isinstance(candidates, nn.ModuleDict)
-            operation = candidates[step.operation]
-            outputs[step.vertex] = operation(total, step.channels) if step.operation in KERNELS else operation(total)
-        joined = [outputs[vertex] for vertex in plan.feeders]
+            operation = candidates[vertex.operation]
+            outputs[vertex.number] = (
+                operation(total, vertex.channels) if vertex.operation in KERNELS else operation(total)
+            )
+        joined = [outputs[feeder] for feeder in plan.feeders]
         terms = [joined[0] if len(joined) == 1 else torch.cat(joined, 1)] if joined else []
         if plan.from_input:
             terms.append(self.projections[str(OUTPUT)](x, self.channels))
@@ -245,10 +248,11 @@ class Nasbench101Supernet(Supernet):
         self.blocks = nn.ModuleList(blocks)
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
 
-    def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
-        """(B, C, H, W) -> (B, K)."""
-        x = self.stem(images)
-        for block in self.blocks:
-            x = block(x, architecture.options) if isinstance(block, Cell) else block(x)
-        logits: Tensor = self.head(x)
-        return logits
+    def steps(self, architecture: Architecture) -> list[Step]:
+        """Return a step for the stem, each cell, the poolings between the stacks, and the head."""
+        form = self.space.shared_form(architecture)
+        blocks = [
+            Step(form, block, (architecture.options,)) if isinstance(block, Cell) else Step("pool", block)
+            for block in self.blocks
+        ]
+        return [Step("stem", self.stem), *blocks, Step("head", self.head)]

@@ -8,41 +8,22 @@ code runs them). Batch norm is the same everywhere (affine or not, tracked or no
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from raynas.networks.batchnorm import BatchNorm
-from raynas.networks.operations import ReductionBlock, nasbench201_operation
-from raynas.networks.supernet import NETWORKS, Choice, Supernet
+from raynas.networks.batchnorm import BatchNorm, grouped
+from raynas.networks.nasbench201_cell import Cell, edge_uses
+from raynas.networks.operations import ReductionBlock
+from raynas.networks.steps import Step
+from raynas.networks.supernet import NETWORKS, Supernet
 from raynas.spaces import Architecture, Space
-from raynas.spaces.nasbench201 import EDGES, OUTPUT_NODE, live_edges
 
-
-class Cell(nn.Module):
-    """One cell: a `Choice` on each of the six edges."""
-
-    def __init__(self, space: Space, channels: int, *, affine: bool, track: bool) -> None:
-        super().__init__()
-        self.edges = nn.ModuleList(
-            Choice(
-                decision.name,
-                {name: nasbench201_operation(name, channels, affine=affine, track=track) for name in decision.options},
-            )
-            for decision in space.decisions
-        )
-
-    def forward(self, x: Tensor, options: tuple[str, ...]) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W); zeros where no edge connects input and output."""
-        nodes: list[Tensor | None] = [x, *[None] * OUTPUT_NODE]
-        for choice, option, (target, source), live in zip(self.edges, options, EDGES, live_edges(options), strict=True):
-            if live:
-                out, summed = choice(nodes[source], option), nodes[target]
-                nodes[target] = out if summed is None else summed + out
-        output = nodes[OUTPUT_NODE]
-        return torch.zeros_like(x) if output is None else output
+TOGETHER = 2**28
+"""As many architectures run as one batch as have at most so many numbers in a feature map (1 GiB of float32)."""
 
 
 @NETWORKS.register("nasbench201")
@@ -72,6 +53,7 @@ class Nasbench201Supernet(Supernet):
     ) -> None:
         super().__init__(space, input_shape, classes)
         norm = {"affine": affine, "track": track}
+        self.channels = channels
         self.stem = nn.Sequential(
             nn.Conv2d(input_shape[0], channels, 3, padding=1, bias=False), BatchNorm(channels, **norm)
         )
@@ -84,10 +66,53 @@ class Nasbench201Supernet(Supernet):
         self.head = nn.Sequential(BatchNorm(4 * channels, **norm), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.classifier = nn.Linear(4 * channels, classes)
 
-    def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
-        """(B, C, H, W) -> (B, K)."""
-        x = self.stem(images)
+    def steps(self, architecture: Architecture) -> list[Step]:
+        """Return the stem, the blocks and the head; only what is before the first cell can be shared."""
+        form = self.space.shared_form(architecture)
+        first, *cells_and_reductions = self.blocks
+        return [
+            Step("stem", self.stem),
+            Step(form, first, (architecture.options,)),
+            *(
+                Step(place, block, (architecture.options,) if isinstance(block, Cell) else ())
+                for place, block in enumerate(cells_and_reductions)
+            ),
+            Step("head", self.head),
+            Step("classifier", self.classifier),
+        ]
+
+    def different_outputs(self, images: Tensor, architectures: Sequence[Architecture]) -> Iterator[tuple[int, Tensor]]:
+        """Yield places and outputs: several at once where calls are dear, one after another on a CPU.
+
+        There a lone path was never measured slower, not with two images of 8x8 (`benchmarks/scoring.py`).
+        """
+        if images.device.type == "cpu":
+            yield from super().different_outputs(images, architectures)
+            return
+        numbers = images.numel() // images.shape[1] * self.channels
+        for start in range(0, len(architectures), size := max(1, TOGETHER // numbers)):
+            yield from enumerate(self.together(images, architectures[start : start + size]), start)
+
+    def together(self, images: Tensor, architectures: Sequence[Architecture]) -> Tensor:
+        """Run several architectures as one batch, their common operations each as one call.
+
+        Args:
+            images: (B, C, H, W) for all of them, or (A, B, C, H, W), each its own.
+            architectures: A of them.
+
+        Returns:
+            (A, B, K).
+        """
+        count = len(architectures)
+        plan = edge_uses([architecture.options for architecture in architectures], images.device)
+        if images.ndim == 4:
+            x = torch.cat([self.stem(images)] * count)
+        else:
+            with grouped(count):
+                x = self.stem(images.flatten(0, 1))
         for block in self.blocks:
-            x = block(x, architecture.options) if isinstance(block, Cell) else block(x)
-        logits: Tensor = self.classifier(self.head(x))
-        return logits
+            with grouped(count):
+                x = block.of_several(x, plan) if isinstance(block, Cell) else block(x)
+        with grouped(count):
+            logits: Tensor = self.classifier(self.head(x))
+        return logits.view(count, -1, self.classes)

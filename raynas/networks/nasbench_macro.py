@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from raynas.networks.mobile import BlockStyle, MobileStages, conv_norm, mobile_head
+from raynas.networks.steps import Step
 from raynas.networks.supernet import NETWORKS, Supernet
 from raynas.spaces import Architecture, Space
 from raynas.spaces.nasbench_macro import HEAD_CHANNELS, STAGES, STEM_CHANNELS
@@ -49,7 +50,6 @@ class NasbenchMacroSupernet(Supernet):
         self.stages = MobileStages(space.decisions, channels, stages, style)
         self.head = mobile_head(style, stages[-1][0], head, classes)
 
-    def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
-        """(B, C, H, W) -> (B, K)."""
-        logits: Tensor = self.head(self.stages(self.stem(images), architecture))
-        return logits
+    def steps(self, architecture: Architecture) -> list[Step]:
+        """Return a step for the stem, each layer and the head."""
+        return [Step("stem", self.stem), *self.stages.steps(architecture.options), Step("head", self.head)]

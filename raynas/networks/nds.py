@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from raynas.networks.batchnorm import BatchNorm
 from raynas.networks.shared import ElasticConv2d, ElasticLinear
+from raynas.networks.steps import Step
 from raynas.networks.supernet import NETWORKS, Supernet
 from raynas.spaces import Architecture, Space
 from raynas.spaces.nds import STAGE_STRIDES, STEM_CHANNELS, NdsSpace
@@ -98,7 +99,7 @@ class ResidualBlock(nn.Module, ABC):
     def body(self, x: Tensor, choice: StageChoice) -> Tensor:
         """(B, C, H, W) -> (B, width, H', W'), without the last ReLU."""
 
-    def forward(self, x: Tensor, choice: StageChoice, *, projects: bool) -> Tensor:
+    def forward(self, x: Tensor, choice: StageChoice, projects: bool) -> Tensor:
         """(B, C, H, W) -> (B, width, H', W'); the shortcut is an identity unless it projects."""
         shortcut = self.shortcut(x, choice.width) if projects else x
         out: Tensor = self.relu(shortcut + self.body(x, choice))
@@ -187,19 +188,20 @@ class NdsSupernet(Supernet):
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.classifier = ElasticLinear(held, classes)
 
-    def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
-        """(B, C, H, W) -> (B, K)."""
+    def steps(self, architecture: Architecture) -> list[Step]:
+        """Return a step for the stem, each block, the pooling and the classifier."""
         assert isinstance(self.space, NdsSpace)
-        x: Tensor = self.stem(images)
-        width = self._channels(STEM_CHANNELS)
-        choices = self._choices(self.space, architecture.options)
-        for blocks, stride, choice in zip(self.stages, STAGE_STRIDES, choices, strict=True):
+        steps, width = [Step("stem", self.stem)], self._channels(STEM_CHANNELS)
+        stages = zip(self.stages, STAGE_STRIDES, self._choices(self.space, architecture.options), strict=True)
+        for number, (blocks, stride, choice) in enumerate(stages):
             assert isinstance(blocks, nn.ModuleList)
             for place in range(choice.depth):
-                x = blocks[place](x, choice, projects=place == 0 and (stride > 1 or choice.width != width))
+                # Stages that differ in nothing but their depth begin with the same blocks.
+                key = number, place, choice.width, choice.inner, choice.groups
+                projects = place == 0 and (stride > 1 or choice.width != width)
+                steps.append(Step(key, blocks[place], (choice, projects)))
             width = choice.width
-        logits: Tensor = self.classifier(self.pool(x), self.classes)
-        return logits
+        return [*steps, Step("pool", self.pool), Step("classifier", self.classifier, (self.classes,))]
 
     def _choices(self, space: NdsSpace, options: tuple[str, ...]) -> tuple[StageChoice, ...]:
         """Return what these options mean in each stage, `width` applied."""

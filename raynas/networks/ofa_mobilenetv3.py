@@ -23,6 +23,7 @@ from torch.nn import functional
 from raynas.networks.batchnorm import BatchNorm
 from raynas.networks.mobile import BlockStyle, InvertedResidual, conv_norm
 from raynas.networks.shared import ElasticConv2d, ElasticLinear
+from raynas.networks.steps import Step
 from raynas.networks.supernet import NETWORKS, Supernet
 from raynas.spaces import Architecture, Decision, Space
 from raynas.spaces.ofa_mobilenetv3 import (
@@ -61,6 +62,11 @@ def by_importance(importance: Tensor, kept: Iterable[int]) -> Tensor:
     bounds = [0, *sorted(set(kept) - {len(importance)}), len(importance)]
     pieces = [start + importance[start:end].argsort(descending=True) for start, end in itertools.pairwise(bounds)]
     return torch.cat(pieces)
+
+
+def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return images of another height and width, (B, C, H, W) -> (B, C, *size)."""
+    return functional.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
 
 
 class ElasticSqueezeExcite(nn.Module):
@@ -209,25 +215,23 @@ class OfaMobilenetV3Supernet(Supernet):
             nn.Linear(mixed, classes),
         )
 
-    def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
-        """(B, C, H, W) -> (B, K)."""
+    def steps(self, architecture: Architecture) -> list[Step]:
+        """Return a step for the resolution where it is another, the stem, the first block, each block and the head."""
         options = architecture.options
-        x = images
+        steps = [Step("stem", self.stem), Step("first", self.first)]
         if self.chooses_resolution:
             size = int(options[-1]), int(options[-1])
             if size != self.input_shape[1:]:
-                x = functional.interpolate(x, size, mode="bilinear", align_corners=False, antialias=True)
-        x = self.first(self.stem(x))
+                steps.insert(0, Step(size, resized, (size,)))
         for number, blocks in enumerate(self.stages):
             assert isinstance(blocks, nn.ModuleList)
             chosen = options[number * BLOCKS : (number + 1) * BLOCKS]
             # A subspace may have fewer blocks than options; what it lacks is never chosen.
-            for block, option in zip(blocks, chosen, strict=False):
+            for place, (block, option) in enumerate(zip(blocks, chosen, strict=False)):
                 found = kernel_and_expansion(option)
                 if found is not None:
-                    x = block(x, *found)
-        logits: Tensor = self.head(x)
-        return logits
+                    steps.append(Step((number, place, option), block, found))
+        return [*steps, Step("head", self.head)]
 
     def sort_channels(self, keep: Sequence[int] = ()) -> None:
         """Sort every block's expanded channels by the L1 norm of the projection's weights, the largest first.

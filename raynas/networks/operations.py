@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from raynas.networks.batchnorm import BatchNorm
+from raynas.networks.kernels import average_pool, average_pool_backward
+from raynas.networks.shared import SharedLayer
 
 
 class Zero(nn.Module):
@@ -16,15 +20,63 @@ class Zero(nn.Module):
         return torch.zeros_like(x)
 
 
+class _AveragePool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        del ctx
+        return average_pool(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        del ctx
+        # Pooling is linear, so that its gradient can be differentiated by pooling the other way.
+        return _AveragePoolBackward.apply(grad)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _AveragePoolBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor) -> Tensor:
+        del ctx
+        return average_pool_backward(grad)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        del ctx
+        return _AveragePool.apply(grad)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class AveragePool(SharedLayer):
+    """Average pooling of 3x3, stride 1, that keeps the size and leaves the padding out of the mean."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        if torch.is_grad_enabled() and x.requires_grad:
+            return _AveragePool.apply(x)  # type: ignore[no-any-return, no-untyped-call]
+        return average_pool(x)
+
+    def plain(self, channels: int) -> nn.Module:  # type: ignore[override]
+        """Return torch's pooling."""
+        del channels
+        return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+
+
 class ReluConvBn(nn.Sequential):
     """ReLU, convolution without bias, batch norm: the pre-activation block of NAS-Bench-201."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, affine: bool, track: bool):
-        super().__init__(
-            nn.ReLU(),
-            nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, bias=False),
-            BatchNorm(channels_out, affine=affine, track=track),
-        )
+        conv = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, bias=False)
+        norm = BatchNorm(channels_out, affine=affine, track=track)
+        super().__init__(nn.ReLU(), conv, norm)
+
+    @property
+    def conv(self) -> nn.Conv2d:
+        """The convolution."""
+        return self[1]  # type: ignore[return-value]
+
+    @property
+    def norm(self) -> BatchNorm:
+        """The batch norm."""
+        return self[2]  # type: ignore[return-value]
 
 
 class ReductionBlock(nn.Module):
@@ -51,6 +103,6 @@ def nasbench201_operation(name: str, channels: int, *, affine: bool, track: bool
     if name == "skip_connect":
         return nn.Identity()
     if name == "avg_pool_3x3":
-        return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+        return AveragePool()
     kernel = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}[name]
     return ReluConvBn(channels, channels, kernel, affine=affine, track=track)

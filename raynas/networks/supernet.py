@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from raynas.errors import ConfigError, RunError
+from raynas.networks.batchnorm import BatchNorm
+from raynas.networks.steps import Step, walk
 from raynas.registry import Registry
 from raynas.spaces import Architecture, Space
 
@@ -69,13 +71,19 @@ class Choice(nn.Module):
         return out
 
 
-class Supernet(nn.Module, ABC):
+class Supernet(nn.Module):
     """The shared weights of a (sub)space.
+
+    A network implements either `steps`, so that architectures with a common beginning share its computation, or
+    `forward_path`.
 
     Args:
         space: The architectures it can run.
         input_shape: (C, H, W) of the images.
         classes: The number of classes K.
+
+    Raises:
+        TypeError: The network implements neither.
     """
 
     measured_by_meter = True
@@ -86,6 +94,8 @@ class Supernet(nn.Module, ABC):
 
     def __init__(self, space: Space, input_shape: tuple[int, int, int], classes: int) -> None:
         super().__init__()
+        if type(self).steps is Supernet.steps and type(self).forward_path is Supernet.forward_path:
+            raise TypeError(f"{type(self).__name__} must implement steps or forward_path")
         self.space = space
         self.input_shape = input_shape
         self.classes = classes
@@ -102,9 +112,20 @@ class Supernet(nn.Module, ABC):
 
         return trace_path(self, architecture, fresh=fresh)
 
-    @abstractmethod
+    def steps(self, architecture: Architecture) -> Sequence[Step]:
+        """Return what takes images (B, C, H, W) to the output (B, K) of one architecture, known to be in the space.
+
+        Unless overridden it is a single step, so that only architectures of equal `Space.shared_form` share it.
+        """
+        return [Step(self.space.shared_form(architecture), self.forward_path, (architecture,))]
+
     def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
         """(B, C, H, W) -> logits (B, K) of one architecture, which is known to be in the space."""
+        x: Any = images
+        for step in self.steps(architecture):
+            x = step(x)
+        out: Tensor = x
+        return out
 
     def forward(self, images: Tensor, architectures: Architecture | str | Sequence[Architecture | str]) -> Tensor:
         """Run one architecture (or its string), (B, C, H, W) -> (B, K), or a list of A of them, -> (A, B, K).
@@ -113,16 +134,66 @@ class Supernet(nn.Module, ABC):
             ArchitectureError: A text is not an architecture.
             ValueError: An architecture is not in this (sub)space, or the images have another shape.
         """
+        if isinstance(architectures, Architecture | str):
+            (architecture,) = self._checked(images, [architectures])
+            return self.forward_path(images, architecture)
+        outputs = dict(self.outputs(images, architectures))
+        return torch.stack([outputs[place] for place in range(len(outputs))])
+
+    def outputs(self, images: Tensor, architectures: Sequence[Architecture | str]) -> Iterator[tuple[int, Tensor]]:
+        """Yield each architecture's place in the list and its output (B, K), every computation being done once.
+
+        They come in an order of their own, that of the walk over the tree of their steps. Architectures of equal
+        `Space.shared_form` get the same tensor. A network in training mode that would notice how often it is called
+        (batch norm with running averages, dropout) runs them in order, one by one.
+
+        Args:
+            images: (B, C, H, W).
+            architectures: Architectures or their strings.
+
+        Raises:
+            ArchitectureError: A text is not an architecture.
+            ValueError: An architecture is not in this (sub)space, or the images have another shape.
+        """
+        listed = self._checked(images, architectures)
+        if self.training and any(map(_counts_its_calls, self.modules())):
+            return ((place, self.forward_path(images, architecture)) for place, architecture in enumerate(listed))
+        return self._shared_outputs(images, listed)
+
+    def _shared_outputs(self, images: Tensor, architectures: Sequence[Architecture]) -> Iterator[tuple[int, Tensor]]:
+        places: dict[Hashable, list[int]] = {}
+        for place, architecture in enumerate(architectures):
+            places.setdefault(self.space.shared_form(architecture), []).append(place)
+        alike = list(places.values())
+        for form, output in self.different_outputs(images, [architectures[first] for first, *_ in alike]):
+            for place in alike[form]:
+                yield place, output
+
+    def different_outputs(self, images: Tensor, architectures: Sequence[Architecture]) -> Iterator[tuple[int, Tensor]]:
+        """Yield the place and the output (B, K) of architectures that all differ in their shared form.
+
+        Args:
+            images: (B, C, H, W).
+            architectures: Known to be in the space.
+        """
+        return walk((self.steps(architecture) for architecture in architectures), images)
+
+    def _checked(self, images: Tensor, architectures: Sequence[Architecture | str]) -> list[Architecture]:
+        """Return the architectures, texts being parsed; see `forward` for what is raised."""
         if tuple(images.shape[1:]) != self.input_shape:
             raise ValueError(f"images must be (B, {', '.join(map(str, self.input_shape))}), got {tuple(images.shape)}")
-        one = isinstance(architectures, Architecture | str)
-        given = [architectures] if isinstance(architectures, Architecture | str) else architectures
-        listed = [self.space.root.parse(a) if isinstance(a, str) else a for a in given]
+        listed = [self.space.root.parse(a) if isinstance(a, str) else a for a in architectures]
         for architecture in listed:
             if architecture not in self.space:
                 raise ValueError(f"{architecture} is not in this supernet's space ({self.space.label})")
-        logits = [self.forward_path(images, architecture) for architecture in listed]
-        return logits[0] if one else torch.stack(logits)
+        return listed
+
+
+def _counts_its_calls(module: nn.Module) -> bool:
+    """Say whether calling a module a second time, in its present mode, makes a difference."""
+    if isinstance(module, BatchNorm | nn.modules.batchnorm._NormBase):
+        return module.training and module.running_mean is not None
+    return isinstance(module, nn.modules.dropout._DropoutNd) and module.training and module.p > 0
 
 
 NETWORKS: Registry[Supernet] = Registry("network")

@@ -2,7 +2,7 @@
 
 Sampling, mutation, crossover, distance, enumeration, subspaces and partitions are written once, over decisions.
 A particular space adds its string codec (`format_options`, `parse_options`) and, where it has them, its validity rule
-(`is_valid_part`), its canonical form (`canonical`) and what it leaves unused (`active`).
+(`is_valid_part`), its canonical form (`canonical`) and what it leaves unused (`active`, `shared_form`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import copy
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Self
 
@@ -89,6 +89,16 @@ class Space(ABC):
         This is *not* equality under shared weights: two equal architectures can run through different shared weights.
         """
         return architecture
+
+    def shared_form(self, architecture: Architecture) -> Hashable:
+        """Return a value that is equal for architectures that are the same function under any shared weights.
+
+        A supernet computes them bit for bit alike, so that one evaluation serves them all. (What `canonical` says of
+        networks trained alone is more, and does not hold here.) Unless overridden these are the options, None where a
+        decision is not `active`.
+        """
+        options = architecture.options
+        return tuple(o if live else None for o, live in zip(options, self.active(options), strict=True))
 
     # What is the same for all.
 

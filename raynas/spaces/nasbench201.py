@@ -1,12 +1,14 @@
 """NAS-Bench-201 (Dong & Yang, ICLR 2020): a cell of four nodes, one of five operations on each of its six edges.
 
-15,625 cells; 6,466 of them differ as functions under the benchmark's own rule; 341 have no path from input to output.
+15,625 cells; 6,466 of them differ as functions under the benchmark's own rule, 7,810 under shared weights; 341 have no
+path from input to output.
 Notation: ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``, node by node, ``~j`` naming the source node.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Hashable
 
 from raynas.spaces.architecture import Architecture, Decision
 from raynas.spaces.base import Space
@@ -17,6 +19,14 @@ OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_
 OUTPUT_NODE = 3
 EDGES = cell_edges(1, OUTPUT_NODE)
 """(target node, source node) of each edge, in reading order of the notation."""
+
+Term = tuple[str, int | None, "Value"]
+"""One summand of a node: an operation, where it is a convolution the place of its edge in `EDGES` (whose weights it
+uses), and what it is applied to; the cell's input is ``("input", None, ())``."""
+Value = tuple[Term, ...]
+"""What a node holds: the sum of these terms, in sorted order, one that counts twice being there twice; zero if none."""
+
+INPUT: Term = ("input", None, ())
 
 
 @SPACES.register("nasbench201")
@@ -59,6 +69,10 @@ class Nasbench201(Space):
         """Return the first cell, in order of enumeration, that the benchmark's rule calls the same function."""
         return self._architecture(_representatives()[function_string(architecture.options)])
 
+    def shared_form(self, architecture: Architecture) -> Hashable:
+        """Return the sum that the output node is; see `shared_value`."""
+        return shared_value(architecture.options)
+
 
 def function_string(options: tuple[str, ...]) -> str:
     """Return the benchmark's own description of the function of a cell (AutoDL-Projects, ``to_unique_str``).
@@ -79,6 +93,29 @@ def function_string(options: tuple[str, ...]) -> str:
             else:
                 terms.append(f"({nodes[source]})@{operation}")
         nodes.append("+".join(sorted(terms)))
+    return nodes[OUTPUT_NODE]
+
+
+@functools.cache
+def shared_value(options: tuple[str, ...]) -> Value:
+    """Return what the output node of a cell is under shared weights: 7,810 different sums over all cells.
+
+    A skip passes the terms of its source on, so that it leaves no trace; a pooling is the same on every edge, while a
+    convolution has weights of its own on each; edges that carry nothing, and what nobody reads, do not occur. To be
+    computed as it stands: terms in this order, and each value and term that occurs in several places once.
+    """
+    nodes: list[Value] = [(INPUT,)]
+    place = 0
+    for target in range(1, OUTPUT_NODE + 1):
+        terms: list[Term] = []
+        for source in range(target):
+            operation, value = options[place], nodes[source]
+            if operation == "skip_connect":
+                terms += value
+            elif operation != "none" and value:
+                terms.append((operation, None if operation == "avg_pool_3x3" else place, value))
+            place += 1
+        nodes.append(tuple(sorted(terms)))
     return nodes[OUTPUT_NODE]
 
 

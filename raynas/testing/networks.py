@@ -68,6 +68,17 @@ class NetworkContract:
         """Return random images (B, C, H, W)."""
         return torch.randn(count, *self.input_shape, generator=torch.Generator().manual_seed(seed))
 
+    def idle_parameters(self, alone: Supernet, architecture: Architecture) -> dict[str, nn.Parameter]:
+        """Return the parameters of chosen operations that get no gradient.
+
+        Args:
+            alone: The supernet of one architecture, which has the chosen candidates only; gradients are left in it.
+            architecture: The architecture.
+        """
+        alone(self.images(), architecture).square().mean().backward()
+        chosen = {p for m in alone.modules() if isinstance(m, Choice) for p in m.candidates.parameters()}
+        return {name: p for name, p in alone.named_parameters() if p in chosen and p.grad is None}
+
     @pytest.mark.parametrize("norm", [{}, {"affine": True, "track": True}], ids=["plain norm", "affine, tracked"])
     def test_path_equals_derived_network(self, norm: dict[str, Any]) -> None:
         """The supernet's path and the derived network with copied weights give the same output."""
@@ -108,7 +119,7 @@ class NetworkContract:
             found = cost(space, architecture, **options)
             assert round(found.flops_m * 1e6) == flops
             alone = self.make_network(space.only(architecture), affine=True, track=True)
-            idle = sum(p.numel() for p in _idle_parameters(alone, self.images(), architecture).values())
+            idle = sum(p.numel() for p in self.idle_parameters(alone, architecture).values())
             assert round(found.params_m * 1e6) == params + idle
 
     def test_one_and_many_architectures(self) -> None:
@@ -120,6 +131,49 @@ class NetworkContract:
         assert torch.isfinite(many).all()
         for architecture, output in zip(chosen, many, strict=True):
             torch.testing.assert_close(net(x, architecture), output)
+
+    def test_outputs_are_those_of_each_alone(self) -> None:
+        """Walking over all architectures at once gives every output once, the gradients of each and their sum."""
+        for training, track in ((False, True), (True, False), (True, True)):
+            net, one_by_one = (self.make_network(affine=True, track=track).train(training) for _ in range(2))
+            chosen, x = self.architectures(net.space), self.images()
+            chosen = [*chosen, *chosen[:2]]
+            found = dict(net.outputs(x, chosen))
+            expected = [one_by_one(x, architecture) for architecture in chosen]
+            assert sorted(found) == list(range(len(chosen)))
+            for place, output in enumerate(expected):
+                torch.testing.assert_close(found[place], output, atol=1e-5, rtol=1e-5)
+            for outputs in (found.values(), expected):
+                sum(output.square().mean() for output in outputs).backward()  # type: ignore[union-attr]
+            for (name, mine), other in zip(net.named_parameters(), one_by_one.parameters(), strict=True):
+                assert (mine.grad is None) == (other.grad is None), name
+                torch.testing.assert_close(mine.grad, other.grad, atol=1e-4, rtol=1e-3, msg=name)
+            for kept, others in zip(net.buffers(), one_by_one.buffers(), strict=True):
+                assert torch.equal(kept, others)
+
+    def test_an_output_does_not_depend_on_what_else_is_run(self) -> None:
+        """Alone, in a list and in another order it is the same to the last bit."""
+        net = self.make_network(affine=True).eval()
+        _shake(net)
+        chosen, x = self.architectures(net.space), self.images()
+        with torch.inference_mode():
+            together, reversed_ = dict(net.outputs(x, chosen)), dict(net.outputs(x, chosen[::-1]))
+            for place, architecture in enumerate(chosen):
+                assert torch.equal(together[place], net(x, architecture))
+                assert torch.equal(together[place], reversed_[len(chosen) - 1 - place])
+
+    def test_equal_shared_forms_are_equal_outputs(self) -> None:
+        """Architectures of equal `Space.shared_form` have the same output to the last bit, each run by itself."""
+        net = self.make_network(affine=True).eval()
+        _shake(net)
+        space, x = net.space, self.images()
+        with torch.inference_mode():
+            for architecture in self.architectures(space):
+                form = space.shared_form(architecture)
+                alike = [other for other in space.neighbours(architecture) if space.shared_form(other) == form]
+                expected = net(x, architecture) if alike else x
+                for other in alike[: 2 * self.draws]:
+                    assert torch.equal(net(x, other), expected), other
 
     def test_what_gets_no_gradient_does_not_matter(self) -> None:
         """Parameters without gradient can take any value: the output stays the same."""
@@ -157,11 +211,9 @@ class NetworkContract:
         space = self.make_space()
         for architecture in self.architectures(space)[-2:]:
             alone = self.make_network(space.only(architecture), affine=True)
-            idle = _idle_parameters(alone, self.images(), architecture)
-            alone(self.images(), architecture).square().mean().backward()
+            idle = self.idle_parameters(alone, architecture)
             unused = {name for name, p in alone.named_parameters() if p.grad is None}
             assert not {name for name in unused - set(idle) if not name.startswith(self.spare or "/")}
-            assert unused >= set(idle)
 
     def test_active_decisions_matter_and_no_others(self) -> None:
         """Another option of an active decision can change the output, one of an inactive decision does not."""
@@ -254,25 +306,6 @@ class NetworkContract:
 
 def _draw(space: Space, rng: np.random.Generator, count: int) -> list[Architecture]:
     return [space.sample(rng) for _ in range(count)]
-
-
-def _idle_parameters(alone: Supernet, images: Tensor, architecture: Architecture) -> dict[str, nn.Parameter]:
-    """Return the parameters of chosen operations that the path does not call.
-
-    Args:
-        alone: The supernet of one architecture, which has the chosen candidates only.
-        images: Images (B, C, H, W).
-        architecture: The architecture.
-    """
-    called: set[nn.Module] = set()
-    hooks = [m.register_forward_pre_hook(lambda m, _: called.add(m)) for m in alone.modules()]
-    with torch.no_grad():
-        alone(images, architecture)
-    for hook in hooks:
-        hook.remove()
-    names = {parameter: name for name, parameter in alone.named_parameters()}
-    idle = (c for m in alone.modules() if isinstance(m, Choice) for c in m.candidates.values() if c not in called)
-    return {names[parameter]: parameter for candidate in idle for parameter in candidate.parameters()}
 
 
 def _shake(net: nn.Module) -> None:

@@ -186,6 +186,17 @@ class SpaceContract:
             assert len(said) == len(space.decisions)
             assert all(type(is_active) is bool for is_active in said)
 
+    def test_shared_form_is_blind_to_what_is_inactive(self) -> None:
+        """It is hashable, the same each time, and does not change with a decision that is active in neither case."""
+        space = self.make_space()
+        for architecture in self.samples(space)[:10]:
+            form, active = space.shared_form(architecture), space.active(architecture.options)
+            assert hash(form) == hash(space.shared_form(space.parse(str(architecture))))
+            for other in space.neighbours(architecture):
+                pairs = zip(architecture.options, other.options, active, space.active(other.options), strict=True)
+                if all(x == y or not (live or lives) for x, y, live, lives in pairs):
+                    assert space.shared_form(other) == form, other
+
     def test_classes_are_drawn_equally(self) -> None:
         """`sample_class` draws classes uniformly, and the members of a class too."""
         small, _ = self.small_subspace(self.make_space())

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
 
 from raynas.data import ImageData, Split, TaskName
 from raynas.networks import Supernet
 from raynas.networks.batchnorm import BatchNormPolicy, scoring_statistics
 from raynas.spaces import Architecture
+from raynas.training.precision import Precision, autocast, full_precision
 from raynas.training.task import Sums
 from raynas.training.task import task as task_named
 
@@ -29,6 +31,10 @@ class ScoreProtocol(BaseModel):
     batch_size: Annotated[int, Field(ge=2, description="at most so many images at once")] = 256
     batch_norm: Annotated[BatchNormPolicy, Field(description="statistics used while scoring")] = "batch"
     recalibrate_images: Annotated[int, Field(ge=2, description="training images, with batch_norm=recalibrate")] = 512
+    precision: Annotated[
+        Precision,
+        Field(description="bfloat16 is faster where the processor has it; scores of the two are not comparable"),
+    ] = "float32"
 
 
 @dataclass(frozen=True)
@@ -57,18 +63,18 @@ def evaluate(
 
     The batches are those of `Split.slices`: as equal as possible.
     """
-    measure = task_named(task).sums
-    total = Sums(0.0, 0.0, 0)
-    for x, y in split.slices(batch_size):
-        total += measure(supernet(x, architecture), y)
-    return Score(total.loss / total.images, total.quality / total.images)
+    return _scores(_sums(lambda x: [(0, supernet(x, architecture))], split, batch_size, task))[0]
 
 
 @torch.inference_mode()
 def score_architectures(
     supernet: Supernet, data: ImageData, architectures: Sequence[Architecture], protocol: ScoreProtocol
 ) -> list[Score]:
-    """Score architectures in order; each different one is evaluated once. The supernet is left as it was.
+    """Score architectures, in order. The supernet is left as it was.
+
+    Architectures of equal `Space.shared_form` are evaluated once, and what different ones begin with in common is
+    computed once (see `Supernet.outputs`), except under the policy ``recalibrate``, where each has statistics of its
+    own. A score depends neither on what else is scored nor on the order.
 
     Args:
         supernet: Holds every one of the architectures.
@@ -76,16 +82,62 @@ def score_architectures(
         architectures: What to score.
         protocol: How.
     """
-    valid = data.valid.first(protocol.images)
-    calibration = data.train.first(protocol.recalibrate_images)
-    scores: dict[Architecture, Score] = {}
+    space = supernet.space
+    forms: dict[Hashable, Architecture] = {}
     for architecture in architectures:
-        if architecture in scores:
-            continue
+        forms.setdefault(space.shared_form(architecture), architecture)
+    with autocast(protocol.precision, next(supernet.parameters()).device):
+        found = _scores(_measured(supernet, data, list(forms.values()), protocol))
+    scores = dict(zip(forms, found, strict=True))
+    return [scores[space.shared_form(architecture)] for architecture in architectures]
 
-        def recalibrate(architecture: Architecture = architecture) -> Score:
-            return evaluate(supernet, calibration, architecture, protocol.batch_size, data.task)
 
-        with scoring_statistics(supernet, protocol.batch_norm, recalibrate):
-            scores[architecture] = evaluate(supernet, valid, architecture, protocol.batch_size, data.task)
-    return [scores[architecture] for architecture in architectures]
+def _measured(
+    supernet: Supernet, data: ImageData, architectures: Sequence[Architecture], protocol: ScoreProtocol
+) -> list[Sums]:
+    """Return each architecture's sums over the scored images, under the protocol's policy of batch norm."""
+    if protocol.batch_norm == "recalibrate":
+        return [_recalibrated(supernet, data, architecture, protocol) for architecture in architectures]
+    valid = data.valid.first(protocol.images)
+    with scoring_statistics(supernet, protocol.batch_norm):
+        return _sums(lambda x: supernet.outputs(x, architectures), valid, protocol.batch_size, data.task)
+
+
+def _recalibrated(supernet: Supernet, data: ImageData, architecture: Architecture, protocol: ScoreProtocol) -> Sums:
+    valid, calibration = data.valid.first(protocol.images), data.train.first(protocol.recalibrate_images)
+
+    def recalibrate() -> None:
+        for x, _ in calibration.slices(protocol.batch_size):
+            supernet(x, architecture)
+
+    with scoring_statistics(supernet, "recalibrate", recalibrate):
+        (sums,) = _sums(lambda x: [(0, supernet(x, architecture))], valid, protocol.batch_size, data.task)
+    return sums
+
+
+def _sums(
+    outputs: Callable[[Tensor], Iterable[tuple[int, Tensor]]], split: Split, batch_size: int, task: TaskName
+) -> list[Sums]:
+    """Return each architecture's sums over a split; nothing waits for the device until they are read.
+
+    Args:
+        outputs: Gives, for images (B, C, H, W), each architecture's place and output, in any order.
+        split: The images and targets.
+        batch_size: At most so many images at once.
+        task: What is measured.
+    """
+    measure = task_named(task).sums
+    totals: dict[int, Sums] = {}
+    for x, y in split.slices(batch_size):
+        for place, output in outputs(x):
+            found = measure(full_precision(output), y)
+            totals[place] = totals[place] + found if place in totals else found
+    return [totals[place] for place in range(len(totals))]
+
+
+def _scores(sums: Sequence[Sums]) -> list[Score]:
+    """Return the means of sums, which come from the device all at once."""
+    if not sums:
+        return []
+    rows = torch.stack([torch.stack((one.loss, one.quality, one.images)) for one in sums]).tolist()
+    return [Score(loss / images, quality / images) for loss, quality, images in rows]

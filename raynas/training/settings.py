@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from raynas.training.precision import Precision
+
 
 class OptimizerSettings(BaseModel):
     """SGD with Nesterov momentum, a cosine schedule and gradient clipping (the field's usual one-shot recipe)."""
@@ -19,6 +21,9 @@ class OptimizerSettings(BaseModel):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     grad_clip: Annotated[float | None, Field(gt=0, description="largest L2 norm of all gradients; null for none")] = 5.0
+    precision: Annotated[
+        Precision, Field(description="bfloat16 is faster where the hardware has it (AVX512-bf16, AMX, GPUs)")
+    ] = "float32"
 
     def lr_at(self, step: int, total: int) -> float:
         """Return the learning rate of a step (0-based) of so many: half a cosine from lr to lr_min, flat after."""

@@ -73,6 +73,7 @@ def train_standalone(
         name=architecture.text,
         task=data.task,
         augmentation=data.augmentation,
+        fused=False,  # as the tables were trained that are there already, so that a training repeats theirs exactly
     )
     report = trainer.train(steps)
     network.eval()

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -15,11 +16,14 @@ from raynas.training.depth import delta1, scale_shift_invariant_loss
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums over the images of a batch: of losses, of qualities in percent, and how many images were counted."""
+    """Sums over the images of a batch: of losses, of qualities in percent, and how many images were counted.
 
-    loss: float
-    quality: float
-    images: int
+    They are 0-d float64 tensors on the outputs' device, so that adding them up waits for no computation.
+    """
+
+    loss: Tensor
+    quality: Tensor
+    images: Tensor
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(self.loss + other.loss, self.quality + other.quality, self.images + other.images)
@@ -50,8 +54,9 @@ class Classification(Task):
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Sums:
         """Return cross entropy and correct images."""
-        loss = functional.cross_entropy(outputs, targets, reduction="sum").item()
-        return Sums(loss, 100.0 * int((outputs.argmax(1) == targets).sum()), len(targets))
+        loss = functional.cross_entropy(outputs, targets, reduction="sum").double()
+        right = (outputs.argmax(1) == targets).sum().double()
+        return Sums(loss, 100.0 * right, torch.full_like(loss, len(targets)))
 
 
 class Depth(Task):
@@ -73,7 +78,7 @@ class Depth(Task):
         losses, counted = self._losses(outputs, targets)
         disparity, valid = self._disparity(targets)
         quality = 100.0 * delta1(outputs[:, 0], disparity, valid)
-        return Sums(losses.sum().item(), quality.sum().item(), int(counted.sum()))
+        return Sums(losses.sum().double(), quality.sum(), counted.sum().double())
 
     def _losses(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         if outputs.shape != targets.shape:

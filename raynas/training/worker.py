@@ -145,8 +145,11 @@ class SupernetWorker:
         return RoundReport(metrics, ranked, entries, spans, trained.images_trained, self.images_scored - scored_before)
 
     def score(self, architectures: Sequence[Architecture]) -> list[Score]:
-        """Score architectures under the job's protocol, counting the images."""
-        distinct = len(set(architectures))
+        """Score architectures under the job's protocol, counting the images of what is evaluated.
+
+        Architectures that are the same function under shared weights (`Space.shared_form`) are evaluated once.
+        """
+        distinct = len(set(map(self.job.space.shared_form, architectures)))
         images = len(self.data.valid.first(self.job.protocol.images))
         if self.job.protocol.batch_norm == "recalibrate":
             images += len(self.data.train.first(self.job.protocol.recalibrate_images))

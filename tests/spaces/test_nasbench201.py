@@ -7,7 +7,7 @@ import pytest
 
 from raynas.errors import ArchitectureError
 from raynas.spaces import space
-from raynas.spaces.nasbench201 import EDGES, OPERATIONS, live_edges
+from raynas.spaces.nasbench201 import EDGES, INPUT, OPERATIONS, Value, live_edges, shared_value
 
 SPACE = space("nasbench201")
 
@@ -36,6 +36,48 @@ def test_live_edges_by_walking_all_paths() -> None:
         open_edges = {edge for edge, option in zip(EDGES, options, strict=True) if option != "none"}
         on_path = {edge for path in paths if set(path) <= open_edges for edge in path}
         assert live_edges(options) == tuple(edge in on_path for edge in EDGES)
+
+
+def test_counts_under_shared_weights() -> None:
+    everything = list(SPACE.enumerate())
+    live = {
+        tuple(option if is_live else None for option, is_live in zip(a.options, live_edges(a.options), strict=True))
+        for a in everything
+    }
+    assert len(live) == 9_445
+    assert len({SPACE.shared_form(architecture) for architecture in everything}) == 7_810
+    assert sum(SPACE.shared_form(architecture) == () for architecture in everything) == 341
+
+
+def applied(operation: str, edge: int | None, x: float) -> float:
+    """A number's stand-in for an operation: poolings are all alike, convolutions differ by edge, and none is linear."""
+    if operation == "skip_connect":
+        return x
+    weight = {"nor_conv_1x1": 2.0, "nor_conv_3x3": 3.0, "avg_pool_3x3": 0.7}[operation]
+    return (weight if edge is None else weight + 0.1 * edge) * (1 + x) ** 0.8
+
+
+def computed(value: Value) -> float:
+    return sum(1.0 if term == INPUT else applied(*term[:2], computed(term[2])) for term in value)
+
+
+def test_shared_value_is_the_sum_over_the_edges() -> None:
+    for architecture in list(SPACE.enumerate())[::7]:
+        nodes: list[float | None] = [1.0, None, None, None]
+        for place, (target, source) in enumerate(EDGES):
+            operation, x = architecture.options[place], nodes[source]
+            if operation != "none" and x is not None:
+                edge = None if operation == "avg_pool_3x3" else place
+                nodes[target] = (nodes[target] or 0.0) + applied(operation, edge, x)
+        assert computed(shared_value(architecture.options)) == pytest.approx(nodes[3] or 0.0)
+
+
+def test_shared_value_is_as_documented() -> None:
+    text = "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|nor_conv_1x1~0|skip_connect~1|avg_pool_3x3~2|"
+    first = ("nor_conv_3x3", 0, (INPUT,))
+    second = (("avg_pool_3x3", None, (first,)), INPUT)
+    expected = (("avg_pool_3x3", None, second), ("nor_conv_1x1", 3, (INPUT,)), first)
+    assert shared_value(SPACE.parse(text).options) == expected
 
 
 def test_notation() -> None:

@@ -89,8 +89,8 @@ def test_depth_equals_one_image_at_a_time() -> None:
 def test_depth_is_blind_to_scale_and_shift() -> None:
     outputs, depths = pairs()
     plain, moved = (task("depth").sums(o, depths) for o in (outputs, 3.7 * outputs - 12))
-    assert moved.loss == pytest.approx(plain.loss, rel=1e-9)
-    assert moved.quality == pytest.approx(plain.quality)
+    assert moved.loss.item() == pytest.approx(plain.loss.item(), rel=1e-9)
+    assert moved.quality.item() == pytest.approx(plain.quality.item())
     perfect = task("depth").sums(0.2 / depths.nan_to_num(1, 1).clamp(min=0.1) + 5, depths)
     assert perfect.loss == pytest.approx(0, abs=1e-9)
     assert perfect.quality == pytest.approx(500)
