@@ -202,6 +202,9 @@ class RaySettings(Section):
     address: Annotated[str, Field(description="'local', 'auto', or a cluster's address")] = "local"
     cpus: Annotated[int | None, Field(ge=1, description="CPUs of a local Ray; null for all")] = None
     cpus_per_trial: Annotated[int, Field(ge=1, description="CPUs, and torch threads, of each actor")] = 1
+    gpus_per_trial: Annotated[
+        float, Field(ge=0, description="GPUs of each actor; a fraction shares one; 0 computes on CPUs")
+    ] = 0
     object_store_mb: Annotated[
         int | None, Field(ge=80, description="object store of a local Ray; null for twice the data, at least 200")
     ] = None

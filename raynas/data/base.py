@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -56,6 +56,13 @@ class ImageData:
     def input_shape(self) -> tuple[int, int, int]:
         """(C, H, W)."""
         return self.train.image_shape
+
+    def to(self, device: torch.device | str) -> ImageData:
+        """Return the data set with its batches on the device; itself if they are there already."""
+        if self.train.black.device == torch.device(device):
+            return self
+        parts = {part: getattr(self, part).to(device) for part in ("train", "valid", "test")}
+        return replace(self, **parts)
 
     def _target_problems(self, part: str, split: Split) -> list[str]:
         targets = split.targets

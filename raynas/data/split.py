@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -113,7 +114,7 @@ class TensorSplit(Split):
 
     def take(self, index: Tensor) -> Batch:
         """Return the images of these indices, normalised."""
-        index = index.to(self.images.device)
+        index = send(index, self.images.device)
         return self._normalise(self.images[index]), self._targets[index]
 
     def select(self, index: Tensor) -> TensorSplit:
@@ -140,6 +141,13 @@ class TensorSplit(Split):
         self.mean, self.std = state["mean"], state["std"]
 
 
+def send(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Return a tensor on the device; to a GPU it is copied while the process goes on."""
+    if torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def memory_bytes(*holders: object) -> int:
     """Return the bytes of the arrays that splits hold, themselves or in their source of images; each counts once."""
     owners = [*holders, *(holder.source for holder in holders if hasattr(holder, "source"))]
@@ -155,5 +163,10 @@ def normalise(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
         mean: Of the pixel values (0-255), one a channel.
         std: Likewise.
     """
-    shift, scale = (torch.tensor(values, device=pixels.device).view(-1, 1, 1) for values in (mean, std))
-    return pixels.float().sub_(shift).div_(scale)
+    return pixels.float().sub_(_by_channel(mean, pixels.device)).div_(_by_channel(std, pixels.device))
+
+
+@functools.cache
+def _by_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return values as (C, 1, 1), made once a process: every batch takes them."""
+    return torch.tensor(values, device=device).view(-1, 1, 1)

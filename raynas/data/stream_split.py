@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raynas.data.augmentation import Augmentation
 from raynas.data.source import Box, Fit, ImageSource
-from raynas.data.split import Batch, Split, TensorSplit, normalise
+from raynas.data.split import Batch, Split, TensorSplit, normalise, send
 
 KEPT_BYTES = 256 * 2**20
 """A part of at most so many bytes that `first` gives is decoded once and kept: scoring asks for it again and again."""
@@ -67,8 +67,8 @@ class StreamSplit(Split):
 
     def take(self, index: Tensor) -> Batch:
         """Return the images of these indices, resized and cut to the centre."""
-        pixels = self.pixels(index).to(self.device)
-        return normalise(pixels, self.mean, self.std), self._targets[index.cpu()].to(self.device)
+        pixels = send(self.pixels(index), self.device)
+        return normalise(pixels, self.mean, self.std), send(self._targets[index.cpu()], self.device)
 
     def take_augmented(self, index: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Batch:
         """Return the images of these indices, changed at random; with ``area`` a random part of each is resized."""
@@ -76,8 +76,8 @@ class StreamSplit(Split):
             return super().take_augmented(index, augmentation, rng)
         # every image draws the same number of values, whatever its size, so that batches can be repeated
         draws = rng.random((len(index), CROP_TRIES, 4))
-        pixels = self.pixels(index, draws, augmentation.area).to(self.device)
-        images, targets = normalise(pixels, self.mean, self.std), self._targets[index.cpu()].to(self.device)
+        pixels = send(self.pixels(index, draws, augmentation.area), self.device)
+        images, targets = normalise(pixels, self.mean, self.std), send(self._targets[index.cpu()], self.device)
         return augmentation.apply(images, targets, rng, self.black)
 
     def pixels(self, index: Tensor, draws: np.ndarray | None = None, area: float = 1.0) -> Tensor:

@@ -42,6 +42,11 @@ def grouped(groups: int) -> Iterator[None]:
         _GROUPS.reset(token)
 
 
+def several_groups() -> bool:
+    """Say whether batches are taken for several now."""
+    return _GROUPS.get() > 1
+
+
 def normalise_groups(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """Normalise each group of a batch by its own statistics, in a few passes over all of it.
 

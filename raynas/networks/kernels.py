@@ -1,6 +1,6 @@
 """The few operations that cells are made of, each by the kernel that was measured fastest for its size.
 
-Everything here works on plain tensors below autograd, forward and backward apart; `fused_cell` calls it.
+Everything here works on plain tensors below autograd, forward and backward apart; `program` calls it.
 Results equal torch's own operations up to the order of sums. Shapes: (B, C, H, W), best channels-last.
 
 What was measured (two cores with AVX512 and AMX; `benchmarks/step.py`, `benchmarks/not_taken.py`):
@@ -27,42 +27,81 @@ _conv_backward = torch.ops.aten.convolution_backward.default
 _pool_backward = torch.ops.aten.avg_pool2d_backward.default
 
 
-def convolution(x: Tensor, weight: Tensor) -> Tensor:
-    """Return the convolution of kernel 1 or 3, stride 1, that keeps height and width, without bias.
+def patches(x: Tensor, stride: int = 1) -> Tensor | None:
+    """Return what a 3x3 convolution multiplies of a small input; None where `convolution` takes x itself.
+
+    To be made once for all convolutions of x with this stride, and for the way back.
+
+    Args:
+        x: (B, C, H, W).
+        stride: Of the convolution, 1 or 2.
+
+    Returns:
+        (B * H' * W', 9 * C): the 3x3 pixels around each that is kept, zeros outside.
+    """
+    if x.numel() > SMALL_CONVOLUTION or not _as_product(x):
+        return None
+    batch, channels, height, width = x.shape
+    padded = torch.constant_pad_nd(x, (1, 1, 1, 1))
+    image, channel, row, column = padded.stride()
+    windows = padded.as_strided(
+        (batch, (height - 1) // stride + 1, (width - 1) // stride + 1, 3, 3, channels),
+        (image, row * stride, column * stride, row, column, channel),
+    )
+    return windows.reshape(-1, 9 * channels)
+
+
+def convolution(x: Tensor, weight: Tensor, stride: int = 1, around: Tensor | None = None) -> Tensor:
+    """Return the convolution of kernel 1 or 3, padded by 0 or 1, without bias.
 
     Args:
         x: (B, C, H, W).
         weight: (C', C, k, k), of x's type.
+        stride: 1, or for kernel 3 also 2.
+        around: `patches` of x, if it has any and the kernel is 3.
     """
-    if _as_product(x):
-        if weight.shape[-1] == 1:
-            return _image(torch.mm(_rows(x), weight.flatten(1).t()), x)
-        if x.numel() <= SMALL_CONVOLUTION:
-            return _image(torch.mm(_patches(x), _patch_weight(weight)), x)
-    return torch.conv2d(x, weight, None, 1, weight.shape[-1] // 2)
+    if around is not None:
+        return _image(torch.mm(around, _patch_weight(weight)), x, stride)
+    if weight.shape[-1] == 1 and _as_product(x):
+        return _image(torch.mm(_rows(x), weight.flatten(1).t()), x)
+    return torch.conv2d(x, weight, None, stride, weight.shape[-1] // 2)
 
 
-def convolution_backward(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def convolution_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, stride: int = 1, around: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the gradients of input and weight of `convolution`.
 
     Args:
-        grad: (B, C', H, W), of the output.
+        grad: (B, C', H', W'), of the output.
         x: (B, C, H, W), the input.
         weight: (C', C, k, k).
+        stride: As for `convolution`.
+        around: As for `convolution`.
     """
     kernel = weight.shape[-1]
-    if _as_product(x) and _as_product(grad):
+    if around is not None:
+        of_weight = torch.mm(_rows(grad).t(), around).view(-1, kernel, kernel, x.shape[1]).permute(0, 3, 1, 2)
+        # To the input: a convolution too, with the kernel turned round and the channels exchanged.
+        apart = grad if stride == 1 else _spread(grad, x.shape)
+        return convolution(apart, weight.flip(2, 3).transpose(0, 1), 1, patches(apart)), of_weight
+    if kernel == 1 and _as_product(x) and _as_product(grad):
         rows = _rows(grad)
-        if kernel == 1:
-            return _image(torch.mm(rows, weight.flatten(1)), x), torch.mm(rows.t(), _rows(x)).view_as(weight)
-        if x.numel() <= SMALL_CONVOLUTION:
-            # To the input: a convolution too, with the kernel turned round and the channels exchanged.
-            turned = _patch_weight(weight.flip(2, 3).transpose(0, 1))
-            of_weight = torch.mm(rows.t(), _patches(x)).view(-1, kernel, kernel, weight.shape[1]).permute(0, 3, 1, 2)
-            return _image(torch.mm(_patches(grad), turned), x), of_weight
-    keeps = [kernel // 2] * 2
-    gradients = _conv_backward(grad, x, weight, None, [1, 1], keeps, [1, 1], False, [0, 0], 1, [True, True, False])
+        return _image(torch.mm(rows, weight.flatten(1)), x), torch.mm(rows.t(), _rows(x)).view_as(weight)
+    keeps, steps = [kernel // 2] * 2, [stride] * 2
+    gradients = _conv_backward(grad, x, weight, None, steps, keeps, [1, 1], False, [0, 0], 1, [True, True, False])
     return gradients[0], gradients[1]
+
+
+def halve(x: Tensor) -> Tensor:
+    """Return the mean of 2x2 pixels, stride 2: (B, C, H, W) -> (B, C, H // 2, W // 2)."""
+    return torch.nn.functional.avg_pool2d(x, 2, 2)
+
+
+def halve_backward(grad: Tensor, x: Tensor) -> Tensor:
+    """Return the gradient of the input of `halve`, x, from that of its output."""
+    of_x: Tensor = _pool_backward(grad, x, [2, 2], [2, 2], [0, 0], False, True, None)
+    return of_x
 
 
 def average_pool(x: Tensor) -> Tensor:
@@ -91,19 +130,17 @@ def _rows(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
-def _image(rows: Tensor, like: Tensor) -> Tensor:
-    """(B * H * W, C') -> (B, C', H, W) channels-last, the same memory."""
-    batch, _, height, width = like.shape
-    return rows.view(batch, height, width, -1).permute(0, 3, 1, 2)
+def _image(rows: Tensor, x: Tensor, stride: int = 1) -> Tensor:
+    """(B * H' * W', C') -> (B, C', H', W') channels-last, the same memory; of what x became with this stride."""
+    batch, _, height, width = x.shape
+    return rows.view(batch, (height - 1) // stride + 1, (width - 1) // stride + 1, -1).permute(0, 3, 1, 2)
 
 
-def _patches(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B * H * W, 9 * C): the 3x3 pixels around each, zeros outside."""
-    batch, channels, height, width = x.shape
-    padded = torch.constant_pad_nd(x, (1, 1, 1, 1))
-    image, channel, row, column = padded.stride()
-    windows = padded.as_strided((batch, height, width, 3, 3, channels), (image, row, column, row, column, channel))
-    return windows.reshape(batch * height * width, 9 * channels)
+def _spread(grad: Tensor, shape: torch.Size) -> Tensor:
+    """Put a gradient at the pixels that a stride of 2 kept, zeros between: (B, C, H', W') -> (B, C, H, W)."""
+    spread = grad.new_zeros(len(grad), *shape[2:], grad.shape[1]).permute(0, 3, 1, 2)
+    spread[:, :, ::2, ::2] = grad
+    return spread
 
 
 def _patch_weight(weight: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from raynas.networks.batchnorm import BatchNorm, grouped
 from raynas.networks.nasbench201_cell import Cell, edge_uses
 from raynas.networks.operations import ReductionBlock
+from raynas.networks.program import run, takes_gradients
 from raynas.networks.steps import Step
 from raynas.networks.supernet import NETWORKS, Supernet
 from raynas.spaces import Architecture, Space
@@ -80,6 +81,19 @@ class Nasbench201Supernet(Supernet):
             Step("head", self.head),
             Step("classifier", self.classifier),
         ]
+
+    def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
+        """(B, C, H, W) -> (B, K); trained, all blocks are one node of the autograd graph."""
+        if not isinstance(images, Tensor) or not torch.is_grad_enabled():
+            return super().forward_path(images, architecture)
+        options = architecture.options
+        blocks = [block for block in self.blocks if isinstance(block, Cell | ReductionBlock)]
+        parts = [block.part(options) if isinstance(block, Cell) else block.part for block in blocks]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts) or not takes_gradients(known):
+            return super().forward_path(images, architecture)
+        logits: Tensor = self.classifier(self.head(run(known, self.stem(images))))
+        return logits
 
     def different_outputs(self, images: Tensor, architectures: Sequence[Architecture]) -> Iterator[tuple[int, Tensor]]:
         """Yield places and outputs: several at once where calls are dear, one after another on a CPU.

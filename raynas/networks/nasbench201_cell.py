@@ -8,9 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from raynas.networks.batchnorm import BatchNorm, grouped
-from raynas.networks.fused_cell import cell_program, run_cell, train_cell
+from raynas.networks.batchnorm import grouped
+from raynas.networks.cell_program import cell_program
 from raynas.networks.operations import ReluConvBn, nasbench201_operation
+from raynas.networks.program import Layer, Part, run, takes_gradients
 from raynas.networks.supernet import Choice
 from raynas.spaces import Space
 from raynas.spaces.nasbench201 import EDGES, OUTPUT_NODE, live_edges
@@ -19,13 +20,13 @@ from raynas.spaces.nasbench201 import EDGES, OUTPUT_NODE, live_edges
 class Cell(nn.Module):
     """One cell: a `Choice` on each of the six edges.
 
-    `forward` on a tensor runs the cell as a `CellProgram`; what traces or measures the network walks the edges.
+    `forward` on a tensor runs the cell as a `Program`; what traces or measures the network walks the edges.
     """
 
     def __init__(self, space: Space, channels: int, *, affine: bool, track: bool) -> None:
         super().__init__()
         self.edges = nn.ModuleList()
-        self._layers: dict[tuple[int, str], tuple[nn.Conv2d, BatchNorm]] = {}
+        self._layers: dict[tuple[int, str], Layer] = {}
         """Convolution and batch norm of each candidate that has them, by edge and operation."""
         for edge, decision in enumerate(space.decisions):
             candidates = {
@@ -40,18 +41,17 @@ class Cell(nn.Module):
         """(B, C, H, W) -> (B, C, H, W); zeros where no edge connects input and output."""
         if not isinstance(x, Tensor):
             return self.by_edges(x, options)  # type: ignore[unreachable]  # a stand-in that traces or measures
-        program = cell_program(options)
-        if program is None:
+        part = self.part(options)
+        if part is None:
             return torch.zeros_like(x)
-        layers = [self._layers[place] for place in program.convolutions]
-        weights, norms = [layer.weight for layer, _ in layers], [norm for _, norm in layers]
-        if torch.is_autocast_enabled(x.device.type):
-            x = x.to(torch.get_autocast_dtype(x.device.type))
-        if not torch.is_grad_enabled():
-            return run_cell(program, x, [weight.to(x.dtype) for weight in weights], norms)
-        if all(norm.uses_batch for norm in norms):
-            return train_cell(program, x, weights, norms)
-        return self.by_edges(x, options)
+        if torch.is_grad_enabled() and not takes_gradients([part]):
+            return self.by_edges(x, options)
+        return run([part], x)
+
+    def part(self, options: tuple[str, ...]) -> Part | None:
+        """Return the program of these options with its layers; None if nothing connects input and output."""
+        cell = cell_program(options)
+        return None if cell is None else (cell.program, [self._layers[place] for place in cell.convolutions])
 
     def by_edges(self, x: Tensor, options: tuple[str, ...]) -> Tensor:
         """Run the cell edge by edge: what `forward` computes, as torch's own operations, for any kind of gradient."""

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from raynas.networks.batchnorm import BatchNorm
+from raynas.networks.batchnorm import BatchNorm, several_groups
 from raynas.networks.kernels import average_pool, average_pool_backward
+from raynas.networks.program import CONVOLVE, HALVE, INPUT, RECTIFY, SUM, Layer, Part, Program, run, takes_gradients
 from raynas.networks.shared import SharedLayer
 
 
@@ -79,6 +80,22 @@ class ReluConvBn(nn.Sequential):
         return self[2]  # type: ignore[return-value]
 
 
+_REDUCTION = Program(
+    (
+        (RECTIFY, 1, (INPUT,), False),
+        (CONVOLVE, 2, (1,), 0),
+        (RECTIFY, 3, (2,), True),
+        (CONVOLVE, 4, (3,), 1),
+        (HALVE, 5, (INPUT,), None),
+        (CONVOLVE, 6, (5,), 2),
+        (SUM, 7, (4, 6), True),
+    ),
+    slots=8,
+    output=7,
+)
+"""A `ReductionBlock`."""
+
+
 class ReductionBlock(nn.Module):
     """The residual block between stages: half the size, other channels (two ReLU-conv-BN beside pool and 1x1)."""
 
@@ -90,8 +107,20 @@ class ReductionBlock(nn.Module):
         )
         self.shortcut = nn.Sequential(nn.AvgPool2d(2, 2), nn.Conv2d(channels_in, channels_out, 1, bias=False))
 
+        first, second = self.body
+        layers: list[Layer] = [(first[1], first[2]), (second[1], second[2]), (self.shortcut[1], None)]  # type: ignore[index, list-item]
+        self.part: Part = (_REDUCTION, layers)
+        """What `forward` runs."""
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H/2, W/2)."""
+        stand_in = not isinstance(x, Tensor)
+        if stand_in or several_groups() or (torch.is_grad_enabled() and not takes_gradients([self.part])):
+            return self.by_modules(x)
+        return run([self.part], x)
+
+    def by_modules(self, x: Tensor) -> Tensor:
+        """Run module by module: what `forward` computes, as torch's own operations, for any kind of gradient."""
         out: Tensor = self.shortcut(x) + self.body(x)
         return out
 

@@ -22,7 +22,7 @@ class PoolEntry:
     Args:
         architecture: What was scored.
         score: Higher is better.
-        protocol: The metric and batch-norm policy of the score (``loss/batch``).
+        protocol: The protocol of the score (``loss/batch/float32``: metric, batch-norm policy, precision).
         scorer: Which supernet scored it: ``root`` or a partition's label.
         version: That supernet's version: the images it had been trained on.
     """

@@ -13,6 +13,7 @@ from raynas.networks import Supernet, supernet
 from raynas.ranking import NoiseCeiling
 from raynas.spaces import Architecture, Space
 from raynas.streams import stream_seed
+from raynas.training.device import usable_device
 from raynas.training.scoring import ScoreProtocol
 from raynas.training.settings import OptimizerSettings
 
@@ -49,6 +50,7 @@ class SupernetJob:
         candidates: Architectures drawn and scored for the pool after each round.
         rescore: Of the pool's entries in its space, how many of the best are scored anew after each round.
         seed: The run's seed.
+        device: Where it is trained and scored: ``cpu``, or ``cuda`` for the process's GPU.
     """
 
     label: str
@@ -63,9 +65,10 @@ class SupernetJob:
     candidates: int
     rescore: int
     seed: int
+    device: str = "cpu"
 
     def build(self, data: ImageData) -> Supernet:
-        """Return the supernet with its initial weights.
+        """Return the supernet with its initial weights, on its device.
 
         Its weights lie channels-last: pooling and small convolutions take half the time on a CPU that way, and the
         logits agree to rounding.
@@ -77,4 +80,5 @@ class SupernetJob:
             seed=stream_seed(self.seed, "init"),
             **self.network,
         )
-        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network.to(usable_device(self.device))

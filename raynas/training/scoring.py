@@ -36,6 +36,11 @@ class ScoreProtocol(BaseModel):
         Field(description="bfloat16 is faster where the processor has it; scores of the two are not comparable"),
     ] = "float32"
 
+    @property
+    def name(self) -> str:
+        """What makes scores comparable, in short: ``metric/batch_norm/precision``."""
+        return f"{self.metric}/{self.batch_norm}/{self.precision}"
+
 
 @dataclass(frozen=True)
 class Score:

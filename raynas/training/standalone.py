@@ -13,6 +13,7 @@ from raynas.methods import SAMPLERS
 from raynas.networks.alone import NetworkAlone
 from raynas.spaces import Architecture, Space
 from raynas.streams import stream_seed
+from raynas.training.device import usable_device
 from raynas.training.scoring import evaluate
 from raynas.training.settings import OptimizerSettings
 from raynas.training.trainer import Trainer
@@ -53,14 +54,30 @@ class StandaloneResult:
 
 
 def train_standalone(
-    space: Space, architecture: Architecture, data: ImageData, recipe: StandaloneRecipe, seed: int
+    space: Space,
+    architecture: Architecture,
+    data: ImageData,
+    recipe: StandaloneRecipe,
+    seed: int,
+    *,
+    device: str = "cpu",
 ) -> StandaloneResult:
-    """Train one architecture from scratch and evaluate it; the same seed gives the same result.
+    """Train one architecture from scratch and evaluate it; the same seed gives the same result on the same hardware.
 
     Initial weights and batches are drawn anew for every (architecture, seed).
+
+    Args:
+        space: The architecture's space.
+        architecture: What is trained.
+        data: The images.
+        recipe: How.
+        seed: Of weights and batches.
+        device: ``cpu``, or ``cuda`` for the process's GPU.
     """
+    data = data.to(usable_device(device))
     init = stream_seed(seed, "init", architecture.text)
     network = NetworkAlone(space, architecture, data.input_shape, data.classes, seed=init, **recipe.network)
+    network.to(usable_device(device))
     batch = min(recipe.optimizer.batch_size, len(data.train))
     steps = recipe.epochs * (len(data.train) // batch)
     trainer = Trainer(

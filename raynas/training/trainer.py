@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from raynas.data import Augmentation, Split, TaskName
 from raynas.methods import Sampler
@@ -150,10 +151,10 @@ class Trainer:
         return self.split.take_augmented(batch, self.augmentation, self._changes)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return weights, optimizer, step and random streams."""
+        """Return weights, optimizer, step and random streams; tensors on the CPU, where any process can read them."""
         return {
-            "supernet": self.supernet.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "supernet": _on_cpu(self.supernet.state_dict()),
+            "optimizer": _on_cpu(self._optimizer.state_dict()),
             "step": self.step,
             "paths": self._paths.bit_generator.state,
             "batches": self._batches.state_dict(),
@@ -168,3 +169,8 @@ class Trainer:
         self._paths.bit_generator.state = state["paths"]
         self._batches.load_state_dict(state["batches"])
         self._changes.bit_generator.state = state["augment"]
+
+
+def _on_cpu(state: Any) -> Any:
+    """Return a nested state with its tensors on the CPU; those that are there already are not copied."""
+    return tree_map(lambda leaf: leaf.cpu() if isinstance(leaf, Tensor) else leaf, state)

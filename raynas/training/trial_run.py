@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def trial_run(job: SupernetJob, data: ImageData) -> None:
     about = f"images {data.input_shape} and {data.classes} classes (data {data.name}, {data.task})"
     with torch.random.fork_rng(devices=[]):
         try:
-            network = job.build(data)
+            network = replace(job, device="cpu").build(data)
         except ConfigError as error:
             told = "; ".join(error.problems)
             raise ConfigError([f"'space': {job.space.name} cannot be built for {about}: {told}"]) from error

@@ -68,8 +68,9 @@ class SupernetWorker:
     """
 
     def __init__(self, job: SupernetJob, data: ImageData, parent_state: Mapping[str, Tensor] | None = None) -> None:
-        self.job, self.data = job, data
+        self.job = job
         self.supernet = job.build(data)
+        self.data = data = data.to(job.device)
         if parent_state is not None:
             inherit(self.supernet, parent_state)
         name, options = job.sampler
@@ -181,9 +182,8 @@ class SupernetWorker:
         return rank(values, self.job.ranking.truth, seed=self.job.seed, ceiling=self.job.ranking.ceiling)
 
     def _entry(self, architecture: Architecture, score: Score) -> PoolEntry:
-        protocol = f"{self.job.protocol.metric}/{self.job.protocol.batch_norm}"
         value = score.value(self.job.protocol.metric)
-        return PoolEntry(architecture, value, protocol, self.job.label, self.images_trained)
+        return PoolEntry(architecture, value, self.job.protocol.name, self.job.label, self.images_trained)
 
     @staticmethod
     def _standing(drawn: Sequence[PoolEntry], best: int = 5) -> float:

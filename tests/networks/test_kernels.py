@@ -14,6 +14,7 @@ from raynas.networks.kernels import (
     average_pool_backward,
     convolution,
     convolution_backward,
+    patches,
 )
 from raynas.networks.operations import AveragePool
 
@@ -34,18 +35,19 @@ def test_shapes_lie_on_both_sides_of_the_sizes() -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (3, 2)])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_convolution(shape: tuple[int, ...], kernel: int, layout: torch.memory_format) -> None:
+def test_convolution(shape: tuple[int, ...], kernel: int, stride: int, layout: torch.memory_format) -> None:
     x, weight = random(shape, layout), random((6, shape[1], kernel, kernel), layout, 1)
-    grad = random((shape[0], 6, *shape[2:]), layout, 2)
     x.requires_grad_()
     weight.requires_grad_()
-    expected = functional.conv2d(x, weight, padding=kernel // 2)
+    expected = functional.conv2d(x, weight, stride=stride, padding=kernel // 2)
+    grad = random(tuple(expected.shape), layout, 2)
     of_x, of_weight = torch.autograd.grad(expected, (x, weight), grad)
     x, weight = x.detach(), weight.detach()
-    torch.testing.assert_close(convolution(x, weight), expected)
-    found = convolution_backward(grad, x, weight)
+    around = patches(x, stride) if kernel == 3 else None
+    torch.testing.assert_close(convolution(x, weight, stride, around), expected)
+    found = convolution_backward(grad, x, weight, stride, around)
     torch.testing.assert_close(found[0], of_x)
     torch.testing.assert_close(found[1], of_weight)
 

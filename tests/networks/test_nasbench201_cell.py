@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from torch import Tensor
 import raynas
 from raynas.networks import Supernet, supernet
 from raynas.networks.batchnorm import normalise_groups, scoring_statistics
-from raynas.networks.fused_cell import cell_program
+from raynas.networks.cell_program import cell_program
 from raynas.networks.nasbench201_cell import Cell
+from raynas.networks.operations import ReductionBlock
 from raynas.spaces import Architecture
 
 SPACE = raynas.space("nasbench201")
@@ -49,11 +51,14 @@ def network(size: int = 8, seed: int = 0, **options: Any) -> Supernet:
 
 
 def edge_by_edge(net: Supernet) -> Supernet:
-    """Return a copy whose cells run edge by edge."""
+    """Return a copy whose cells run edge by edge, and its reductions module by module."""
     slow = copy.deepcopy(net)
-    for cell in slow.modules():
-        if isinstance(cell, Cell):
-            setattr(cell, "forward", cell.by_edges)  # noqa: B010 - mypy forbids methods to be set
+    for part in slow.modules():
+        if isinstance(part, Cell):
+            setattr(part, "forward", part.by_edges)  # noqa: B010 - mypy forbids methods to be set
+        if isinstance(part, ReductionBlock):
+            setattr(part, "forward", part.by_modules)  # noqa: B010
+    setattr(slow, "forward_path", partial(Supernet.forward_path, slow))  # noqa: B010
     return slow
 
 

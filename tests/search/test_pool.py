@@ -15,7 +15,7 @@ ARCHITECTURES = [SPACE.sample(np.random.default_rng(i)) for i in range(60)]
 
 
 def entry(index: int, score: float, scorer: str = "root", version: int = 0) -> PoolEntry:
-    return PoolEntry(ARCHITECTURES[index], score, "loss/batch", scorer, version)
+    return PoolEntry(ARCHITECTURES[index], score, "loss/batch/float32", scorer, version)
 
 
 def test_keeps_the_newest_score_of_the_best() -> None:
@@ -85,7 +85,7 @@ class TestCandidatePool:
         pool.commit({"x": [entry(0, 1.0, "x", 640)]})
         again = CandidatePool(3, file)
         assert again.rows() == [
-            {"architecture": ARCHITECTURES[0].text, "score": 1.0, "protocol": "loss/batch", "scorer": "x",
+            {"architecture": ARCHITECTURES[0].text, "score": 1.0, "protocol": "loss/batch/float32", "scorer": "x",
              "version": 640}
         ]  # fmt: skip
         assert [path.name for path in tmp_path.iterdir()] == ["pool.pkl"]
