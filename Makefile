@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test test-spaces check format truth lock clean
+.PHONY: help install demo test test-spaces bench check format truth lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,12 @@ test: install  ## all tests, the fast ones first
 test-spaces: install  ## search every space once (a quarter of an hour; needs the raw files, see experiments/prepare_data.py)
 	$(BIN)/python experiments/prepare_data.py
 	$(BIN)/python experiments/run_spaces.py
+
+bench: install  ## time everything against bare networks, write benchmarks/results and the README's tables (half an hour)
+	for name in step scoring not_taken; do $(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json || exit; done
+	$(BIN)/python benchmarks/prefix.py --full --out benchmarks/results/prefix.json
+	$(BIN)/python benchmarks/orchestration.py --out benchmarks/results/orchestration.json
+	$(BIN)/python benchmarks/table.py
 
 check: install  ## lint, format and types
 	$(BIN)/ruff check .

@@ -58,7 +58,19 @@ def _torch() -> tuple[bool, str]:
 
     gpus = torch.cuda.device_count()
     where = ", ".join(torch.cuda.get_device_name(i) for i in range(gpus)) or "no GPU, runs on the CPU"
-    return True, f"{torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {where}"
+    cpu = torch.backends.cpu.get_cpu_capability()
+    return True, f"{torch.__version__}, {cpu}, {_bfloat16()}, {where}"
+
+
+def _bfloat16() -> str:
+    """Return whether bfloat16 is worth asking for (train.precision, score.precision)."""
+    import torch
+
+    if torch.cuda.is_available():
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "fast bfloat16" if fast else "bfloat16 slow here"
 
 
 def _truth() -> tuple[bool, str]:

@@ -24,6 +24,13 @@ def test_a_model_of_ones_own_is_short() -> None:
     assert len(example("my_model.py").splitlines()) <= 25
 
 
+def test_speed_in_python() -> None:
+    """The example of docs/speed.md."""
+    found = re.search(r"```python\n(.*?)```", (README.parent / "docs" / "speed.md").read_text(), re.DOTALL)
+    assert found
+    exec(compile(found.group(1), "docs/speed.md", "exec"), {})
+
+
 @pytest.mark.ray
 def test_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,9 +12,9 @@ from rich.console import Console
 from raynas.cluster.header import header_lines, truth_text
 from raynas.cluster.hooks import Hooks
 from raynas.cluster.path_search import search_paths
-from raynas.cluster.plan import Plan, make_plan
+from raynas.cluster.plan import Plan, checked, draft_plan
 from raynas.cluster.pool_actor import start_pool
-from raynas.cluster.session import cluster_cpus, ray_session
+from raynas.cluster.session import cluster_cpus, ray_starting
 from raynas.cluster.standalone_tasks import train_all
 from raynas.cluster.supernet_actor import start_supernet
 from raynas.cluster.truth_build import PARTIAL, Building
@@ -34,6 +33,7 @@ from raynas.tracking.wandb import WandbTracker, choose_mode
 from raynas.training.checkpoint import load_state, save_state
 from raynas.training.ledger import Ledger, Span
 from raynas.training.standalone import StandaloneRecipe
+from raynas.training.weights import Version
 from raynas.training.worker import RoundReport
 
 FIRST_VERIFY_SEED = 1_000
@@ -56,19 +56,20 @@ def run(
         keys: Keys with their values, applied last: ``run(config, seed=1, **{"train.lr": 0.05})``.
 
     Raises:
-        ConfigError: The configuration has problems; all are told, nothing was started.
+        ConfigError: The configuration has problems; all are told, nothing is left running or written.
         RunError: The run folder exists.
     """
     began = time.time()
     name = Path(config).stem if isinstance(config, str | Path) else "run"
     source = config.model_dump(mode="json") if isinstance(config, Config) else config
     config = load_config(source, overrides, **keys)
-    plan = make_plan(config)
     refuse_existing(config)
     console = console or Console(quiet=True)
-    with contextlib.ExitStack() as stack:
+    draft = draft_plan(config)
+    with ray_starting(config.ray, draft.data) as wait_for_ray:
         with console.status("starting Ray"):
-            stack.enter_context(ray_session(config.ray, plan.data))
+            plan = checked(draft)
+            wait_for_ray()
         folder = create_folder(config, name)
         Launch(plan, folder, console, began).go()
     done = load(folder.path)
@@ -133,7 +134,8 @@ class Launch:
         states = {"root": root}
         if self.plan.rule is not None:
             states = self.train_partitions(self.plan.rule, root["trainer"]["supernet"])
-        found = search_paths(self.plan, states, self.data, self.pool.entries(), self.ledger)
+        searched = {Version(label, s["images_trained"]): s["trainer"]["supernet"] for label, s in states.items()}
+        found = search_paths(self.plan, searched, self.data, self.pool.entries(), self.ledger)
         verified = self.verify(found)
         self.finish(found, verified)
 
@@ -174,12 +176,15 @@ class Launch:
         with self.ledger.span("startup"):
             actor = start_supernet(self.plan.root, self.data, self.config.ray.cpus_per_trial)
             ray.get(actor.ready.remote())
-        for _ in range(self.config.train.root_rounds):
-            self.recorder.expect(["root"])
-            report = ray.get(actor.run_round.remote(self.pool))
-            self.report(report)
+        coming = actor.run_round.remote(self.pool)
+        for left in reversed(range(self.config.train.root_rounds)):
+            report = ray.get(coming)
             self.pool.commit({"root": report.entries})
-        state: dict[str, Any] = ray.get(actor.state_dict.remote())
+            # the actor goes on with the next round, or the state, while the trackers take in this one
+            coming = actor.run_round.remote(self.pool) if left else actor.state_dict.remote()
+            self.recorder.expect(["root"])
+            self.report(report)
+        state: dict[str, Any] = ray.get(coming)
         ray.kill(actor)
         save_state(state, self.folder.checkpoint("root"))
         return state
@@ -193,7 +198,8 @@ class Launch:
             self.plan,
             rule,
             self.folder,
-            parent_state=parent,
+            data=self.data,
+            parent=parent,
             pool=self.pool,
             hooks=Hooks(
                 on_turn=lambda turn: self.recorder.expect(turn.train),

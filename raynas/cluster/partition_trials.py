@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from ray import tune
+from ray import ObjectRef, tune
+from torch import Tensor
 
 from raynas.cluster.hooks import Hooks
 from raynas.cluster.plan import Plan
 from raynas.cluster.schedulers import TurnScheduler
-from raynas.cluster.trainable import CHECKPOINT_FILE, PartitionTrial, Shared
+from raynas.cluster.trainable import CHECKPOINT_FILE, PartitionTrial
 from raynas.cluster.tune_callback import ReportCallback
+from raynas.data import ImageData
 from raynas.errors import RunError
 from raynas.report.folder import RunFolder
 from raynas.search import PartitionRule
+from raynas.training.weights import Weights
 from raynas.training.worker import PoolLike
 
 
@@ -26,7 +27,8 @@ def run_partition_trials(
     rule: PartitionRule,
     folder: RunFolder,
     *,
-    parent_state: Mapping[str, Any],
+    data: ObjectRef[ImageData],
+    parent: Mapping[str, Tensor],
     pool: PoolLike,
     hooks: Hooks,
 ) -> tuple[str, ...]:
@@ -36,7 +38,8 @@ def run_partition_trials(
         plan: The run's plan.
         rule: Decides which partitions train.
         folder: The run folder.
-        parent_state: The root's weights.
+        data: A reference to the images in the object store.
+        parent: The root supernet's ``state_dict()``.
         pool: The candidate pool.
         hooks: Told of every turn and report.
 
@@ -46,9 +49,13 @@ def run_partition_trials(
     Raises:
         RunError: No surviving partition could be trained.
     """
-    shared = Shared(plan.jobs, plan.data, parent_state, pool, plan.config.ray.cpus_per_trial)
-    trainable = tune.with_parameters(
-        PartitionTrial, **{f.name: getattr(shared, f.name) for f in dataclasses.fields(shared)}
+    trainable = tune.with_parameters(  # the fields of Shared; the images are in the object store already
+        PartitionTrial,
+        jobs=plan.jobs,
+        data=data,
+        parent=Weights.of(parent),
+        pool=pool,
+        threads=plan.config.ray.cpus_per_trial,
     )
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"CPU": plan.config.ray.cpus_per_trial}),

@@ -72,12 +72,12 @@ class Plan:
 
 
 def make_plan(config: Config) -> Plan:
-    """Build everything that needs no training; a truth that is to be trained comes in by `Plan.measured_against`.
+    """Return the checked plan: `draft_plan`, then `checked`."""
+    return checked(draft_plan(config))
 
-    Raises:
-        ConfigError: Space, network and data do not go together, or the truth table knows fewer than two architectures
-            of the space.
-    """
+
+def draft_plan(config: Config) -> Plan:
+    """Load the data and build what costs nothing; whether the parts go together is for `checked` to say."""
     whole = space(config.space.name, **config.space.options)
     partitions: dict[str, Space] = {}
     rule: PartitionRule | None = None
@@ -86,7 +86,7 @@ def make_plan(config: Config) -> Plan:
         rule = SCHEDULERS.make(
             config.scheduler.name, tuple(partitions), config.train.partition_rounds, **config.scheduler.options
         )
-    plan = Plan(
+    return Plan(
         config,
         whole,
         partitions,
@@ -96,7 +96,17 @@ def make_plan(config: Config) -> Plan:
         _job(config, "root", whole, config.train.root_rounds),
         {label: _job(config, label, part, rule.longest() if rule else 0) for label, part in partitions.items()},
     )
+
+
+def checked(plan: Plan) -> Plan:
+    """Return the plan with its truth, after a trial run; a truth to be trained comes in by `Plan.measured_against`.
+
+    Raises:
+        ConfigError: Space, network and data do not go together, or the truth table knows fewer than two architectures
+            of the space.
+    """
     trial_run(plan.root, plan.data)
+    config = plan.config
     if config.truth is None or config.truth.name is None:
         return plan
     table = truth(config.truth.name)

@@ -37,13 +37,17 @@ class TurnScheduler(FIFOScheduler):
         hooks.on_turn(self._turn)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """Return the turn's first partition that has not begun its round."""
+        """Return a partition of the turn that has not begun its round, the first that Tune was not told of before.
+
+        Tune ends a process that becomes free unless a trial has been chosen that will take it over. So as many are
+        chosen (they are PENDING then) as there are processes that may become free.
+        """
         trials: dict[str, Trial] = {trial.config["partition"]: trial for trial in tune_controller.get_trials()}
-        for label in self._turn.train:
-            trial = trials.get(label)
-            if trial is not None and label not in self._standings and trial.status in (Trial.PENDING, Trial.PAUSED):
-                return trial
-        return None
+        unbegun = [trials[label] for label in self._turn.train if label in trials and label not in self._standings]
+        chosen = [trial for trial in unbegun if trial.status == Trial.PENDING]
+        paused = [trial for trial in unbegun if trial.status == Trial.PAUSED]
+        running = sum(trial.status == Trial.RUNNING for trial in trials.values())
+        return next(iter([*paused, *chosen] if len(chosen) < running else [*chosen, *paused]), None)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Hold back a trial that died after its report of this turn: Tune would start it again at once."""
@@ -96,10 +100,13 @@ class TurnScheduler(FIFOScheduler):
 
         Tune has no public way to go on with a trial that was answered NOOP. `_execute_action` is what its own answers
         go through; while the trial is being saved they wait in `_cached_trial_decisions`, or the save would be lost.
+        One that ends while others go on is saved once more: by then a trial has been chosen for its process.
         """
         action = self._action(trial.config["partition"])
-        if trial.status == Trial.RUNNING and trial.is_saving:
+        if trial.status == Trial.RUNNING and (trial.is_saving or (action == TrialScheduler.STOP and self._turn.train)):
             tune_controller._cached_trial_decisions[trial.trial_id] = action
+            if not trial.is_saving:
+                tune_controller._schedule_trial_save(trial)
         elif trial.status == Trial.RUNNING:
             tune_controller._execute_action(trial, action)
         elif action == TrialScheduler.STOP:

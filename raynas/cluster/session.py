@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from raynas.config import RaySettings
@@ -39,14 +43,49 @@ def ray_session(settings: RaySettings, images: ImageData | None = None) -> Itera
     Raises:
         RunError: There is no Ray at the address, or it is too small for a single trial.
     """
+    with ray_starting(settings, images) as wait:
+        wait()
+        yield
+
+
+@contextmanager
+def ray_starting(settings: RaySettings, images: ImageData | None = None) -> Iterator[Callable[[], None]]:
+    """Like `ray_session`, but the block begins at once, while Ray is started in a thread.
+
+    However the block ends, it is left only after the start has come to its end and been undone.
+
+    Args:
+        settings: Where and how wide.
+        images: What its object store will hold.
+
+    Yields:
+        Waits until Ray stands; raises what `ray_session` raises.
+    """
     for key, value in _QUIET.items():
         os.environ.setdefault(key, value)
     import ray
 
     if ray.is_initialized():
-        _check_fit(settings)
-        yield
+        yield lambda: _check_fit(settings)
         return
+
+    def wait() -> None:
+        start.result()
+        _check_fit(settings)
+
+    _exit_on_sigterm()
+    with ThreadPoolExecutor(1) as thread:  # Linux ends Ray's processes with the thread that started them: it lives on
+        start = thread.submit(_start, settings, images)
+        try:
+            yield wait
+        finally:
+            if start.exception() is None:
+                ray.shutdown()
+
+
+def _start(settings: RaySettings, images: ImageData | None) -> None:
+    import ray
+
     if settings.address == "local":
         ray.init(
             address="local",
@@ -62,11 +101,12 @@ def ray_session(settings: RaySettings, images: ImageData | None = None) -> Itera
             ray.init(address=settings.address, log_to_driver=False, logging_level=logging.ERROR, namespace="raynas")
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise RunError(f"cannot connect to a Ray at ray.address={settings.address}: {error}") from error
-    try:
-        _check_fit(settings)
-        yield
-    finally:
-        ray.shutdown()
+
+
+def _exit_on_sigterm() -> None:
+    """Let SIGTERM end the driver as an exit does, so that what it began is closed; from a thread Ray cannot."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
 
 
 def _store_mb(images: ImageData | None) -> int:

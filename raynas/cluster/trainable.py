@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 from ray import tune
-from torch import Tensor
 
 from raynas.cluster import PROCESS_BEGAN
 from raynas.data import ImageData
 from raynas.training.checkpoint import load_state, save_state
 from raynas.training.job import SupernetJob
 from raynas.training.ledger import Span
+from raynas.training.weights import Weights
 from raynas.training.worker import PoolLike, SupernetWorker
 
 CHECKPOINT_FILE = "worker.pt"
@@ -33,14 +33,14 @@ class Shared:
     Args:
         jobs: Each partition's job, by label.
         data: The images.
-        parent_state: The root supernet's weights.
+        parent: The root supernet's weights.
         pool: The candidate pool.
         threads: Torch threads a trial.
     """
 
     jobs: Mapping[str, SupernetJob]
     data: ImageData
-    parent_state: Mapping[str, Tensor]
+    parent: Weights
     pool: PoolLike
     threads: int
 
@@ -62,7 +62,7 @@ class PartitionTrial(tune.Trainable):
 
     def _build(self, config: dict[str, Any]) -> None:
         shared = self._shared
-        self._worker = SupernetWorker(shared.jobs[config["partition"]], shared.data, shared.parent_state)
+        self._worker = SupernetWorker(shared.jobs[config["partition"]], shared.data, shared.parent.tensors())
 
     def step(self) -> dict[str, Any]:
         """Run one round."""

@@ -7,7 +7,6 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import yaml
 
 from raynas.config import Config
@@ -16,6 +15,8 @@ from raynas.report.folder import RunFolder
 from raynas.tracking.jsonl import read_jsonl
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from raynas.networks import Supernet
     from raynas.spaces import Space
 
@@ -52,28 +53,30 @@ class Run:
     @property
     def metrics(self) -> pd.DataFrame:
         """Every report of every trial, one row each; NaN where a number is not defined."""
+        import pandas as pd
+
         rows = read_jsonl(self.folder.metrics)
         return pd.DataFrame([{key: nan if value is None else value for key, value in row.items()} for row in rows])
 
     @property
     def ranking(self) -> pd.DataFrame:
         """Score and truth of every architecture of every report (trial, round, architecture, score, truth, ...)."""
-        return pd.read_parquet(self._existing(self.folder.ranking))
+        return self._table(self.folder.ranking)
 
     @property
     def pool(self) -> pd.DataFrame:
         """The candidate pool at the end, best first."""
-        return pd.read_parquet(self._existing(self.folder.pool))
+        return self._table(self.folder.pool)
 
     @property
     def search(self) -> pd.DataFrame:
         """Every architecture that the search scored, in order."""
-        return pd.read_parquet(self._existing(self.folder.search))
+        return self._table(self.folder.search)
 
     @property
     def verified(self) -> pd.DataFrame:
         """Stand-alone trainings of the best, one row an architecture and seed."""
-        return pd.read_parquet(self._existing(self.folder.verified))
+        return self._table(self.folder.verified)
 
     @property
     def partitions(self) -> list[dict[str, Any]]:
@@ -148,6 +151,11 @@ class Run:
             paths.append(folder / f"{name}.svg")
             paths[-1].write_text(svg)
         return paths
+
+    def _table(self, path: Path) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.read_parquet(self._existing(path))
 
     def _existing(self, path: Path) -> Path:
         if not path.exists():

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from raynas.report.folder import RunFolder
 from raynas.search.found import Found, best_found
@@ -64,24 +63,22 @@ class RunTables:
         self.folder = folder
         self.truth = None if truth is None or metric is None else (truth, metric)
         self.summary: dict[str, Any] = {}
-        self._ranking: dict[tuple[str, int], pd.DataFrame] = {}
+        self._ranking: dict[tuple[str, int], dict[str, Any]] = {}
         self._reports: dict[str, dict[str, Any]] = {}
 
     def add_ranking(self, report: RoundReport, job: SupernetJob) -> None:
         """Keep score and truth of every architecture of a report's ranking set."""
         label = report.metrics["trial"]
         self._reports[label] = report.metrics
-        self._ranking[label, report.metrics["round"]] = pd.DataFrame(
-            {
-                "trial": label,
-                "round": report.metrics["round"],
-                "architecture": [a.text for a in job.ranking.architectures],
-                "score": [score.value(job.protocol.metric) for score in report.scores],
-                "loss": [score.loss for score in report.scores],
-                "accuracy": [score.accuracy for score in report.scores],
-                "truth": np.array(job.ranking.truth, np.float64),
-            }
-        )
+        self._ranking[label, report.metrics["round"]] = {
+            "trial": label,
+            "round": report.metrics["round"],
+            "architecture": [a.text for a in job.ranking.architectures],
+            "score": [score.value(job.protocol.metric) for score in report.scores],
+            "loss": [score.loss for score in report.scores],
+            "accuracy": [score.accuracy for score in report.scores],
+            "truth": np.array(job.ranking.truth, np.float64),
+        }
 
     def write(
         self,
@@ -102,7 +99,9 @@ class RunTables:
             pool: The candidate pool's rows.
             staleness: The mean age of its scores, in images.
         """
-        ranking = pd.concat(self._ranking.values(), ignore_index=True)
+        import pandas as pd
+
+        ranking = pd.concat(map(pd.DataFrame, self._ranking.values()), ignore_index=True)
         ranking.sort_values(["trial", "round"], kind="stable", ignore_index=True).to_parquet(self.folder.ranking)
         pd.DataFrame([dict(row) for row in pool]).to_parquet(self.folder.pool)
         pd.DataFrame([{**asdict(f), "architecture": f.architecture.text} for f in found]).to_parquet(self.folder.search)

@@ -35,10 +35,12 @@ def known_architectures(
         raise TruthError(f"truth '{table.name}' is of space {table.space_name}, not of {space.name}")
     members: dict[str, list[Architecture]] = {}
     combinations = math.prod(len(decision.options) for decision in space.decisions)
-    candidates = space.enumerate() if combinations <= ENUMERATION_LIMIT else table.architectures
-    for architecture in candidates:
-        if architecture in space and table.knows(architecture, metric):
-            members.setdefault(space.canonical(architecture).text, []).append(architecture)
+    walked = combinations <= ENUMERATION_LIMIT
+    for architecture in space.enumerate() if walked else table.architectures:
+        if walked or architecture in space:
+            function = space.canonical(architecture)
+            if table.knows(architecture, metric, function):
+                members.setdefault(function.text, []).append(architecture)
     functions = sorted(members)
     chosen = [functions[i] for i in sorted(rng.permutation(len(functions))[:count])]
     return [members[name][int(rng.integers(len(members[name])))] for name in chosen]

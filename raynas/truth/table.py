@@ -70,11 +70,19 @@ class TruthTable:
         """Return the noise ceiling of a metric that is kept for each seed."""
         return noise_ceiling(self._seeds_of(metric))
 
-    def knows(self, architecture: Architecture, metric: str | None = None) -> bool:
-        """Say whether the architecture is in the table, and with a `metric`, whether that is known of it."""
+    def knows(
+        self, architecture: Architecture, metric: str | None = None, function: Architecture | None = None
+    ) -> bool:
+        """Say whether the architecture is in the table, and with a `metric`, whether that is known of it.
+
+        Args:
+            architecture: The architecture.
+            metric: A metric that shall be known.
+            function: The architecture's canonical form, where it is at hand; it is found otherwise.
+        """
         if architecture not in self.space:
             return False
-        row = self._rows.get(self._key(architecture))
+        row = self._rows.get(self._key(architecture, function))
         return row is not None and (metric is None or bool(np.isfinite(self.values(metric)[row])))
 
     def query(self, architecture: Architecture | str, metric: str = "test_accuracy") -> float:
@@ -138,8 +146,10 @@ class TruthTable:
             raise TruthError(f"metric '{metric}' of truth '{self.name}' has one value an architecture, not one a seed")
         return column
 
-    def _key(self, architecture: Architecture) -> str:
-        return architecture.text if self.keyed_by == "architecture" else self.space.canonical(architecture).text
+    def _key(self, architecture: Architecture, function: Architecture | None = None) -> str:
+        if self.keyed_by == "architecture":
+            return architecture.text
+        return (function or self.space.canonical(architecture)).text
 
     def _known_row(self, architecture: Architecture | str, metric: str) -> int:
         if isinstance(architecture, str):

@@ -51,10 +51,16 @@ class FakeController:
     die_waiting: list[str] = field(default_factory=list)
     trials: list[FakeTrial] = field(default_factory=lambda: [FakeTrial({"partition": label}) for label in QUALITY])
     log: list[str] = field(default_factory=list)
+    saves: list[str] = field(default_factory=list)
     _cached_trial_decisions: dict[str, str] = field(default_factory=dict)
 
     def get_trials(self) -> list[FakeTrial]:
         return self.trials
+
+    def _schedule_trial_save(self, trial: FakeTrial) -> None:
+        """Save at once, and do what waited for it."""
+        self.saves.append(trial.config["partition"])
+        self._execute_action(trial, self._cached_trial_decisions.pop(trial.trial_id))
 
     def stop_trial(self, trial: FakeTrial) -> None:
         trial.status, trial.busy = Trial.TERMINATED, False
@@ -189,6 +195,31 @@ def test_what_is_decided_during_a_save_waits_for_it() -> None:
     assert action == TrialScheduler.CONTINUE
     assert a.status == Trial.RUNNING
     assert controller._cached_trial_decisions == {"a": TrialScheduler.STOP}
+
+
+def test_as_many_are_chosen_as_processes_may_become_free() -> None:
+    scheduler = TurnScheduler(SCHEDULERS.make("uniform", tuple(QUALITY), 8), Hooks(*([lambda *_: None] * 4)))
+    controller = FakeController(scheduler, 2)
+    a, b, c, d = controller.trials
+    a.status = b.status = Trial.RUNNING
+    c.status = d.status = Trial.PAUSED
+    chosen: list[Any] = []
+    for _ in range(3):
+        chosen.append(scheduler.choose_trial_to_run(controller))
+        chosen[-1].status = Trial.PENDING
+    assert chosen == [c, d, c]
+
+
+def test_a_trial_that_waits_and_is_rejected_is_saved_before_it_ends() -> None:
+    rule = SCHEDULERS.make("greedy", ("a", "b"), 6, every=1, keep=0.5, survivors=1)
+    scheduler = TurnScheduler(rule, Hooks(*([lambda *_: None] * 4)))
+    controller = FakeController(scheduler, 2, trials=[FakeTrial({"partition": label}) for label in "ab"])
+    for trial in controller.trials:
+        trial.status = Trial.RUNNING
+        report = RoundReport({"standing": QUALITY[trial.config["partition"]]}, [], [], [], 0, 0)
+        scheduler.on_trial_result(controller, trial, {PAYLOAD: report})  # type: ignore[arg-type]
+    assert controller.saves == ["a"]
+    assert controller.trials[0].status == Trial.TERMINATED
 
 
 def test_when_all_fail_it_ends() -> None:

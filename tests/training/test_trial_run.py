@@ -1,7 +1,9 @@
-"""What does not go together is told before Ray is started or a folder made."""
+"""What does not go together is told before Ray is used or a folder made."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +43,14 @@ QUICK = {"search": {"verify": {"top": 0}}, "train": {"round_images": 64}}
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, folder: Path, config: dict[str, Any], words: str) -> None:
-    def never(*_: object) -> None:
-        raise AssertionError("Ray was started")
+    @contextmanager
+    def starting(*_: object) -> Iterator[Callable[[], None]]:
+        def never() -> None:
+            raise AssertionError("Ray was waited for")
 
-    monkeypatch.setattr(launch, "ray_session", never)
+        yield never
+
+    monkeypatch.setattr(launch, "ray_starting", starting)
     with pytest.raises(ConfigError, match=words):
         raynas.run({**QUICK, **config, "out": str(folder / "run")})
     assert not (folder / "run").exists()

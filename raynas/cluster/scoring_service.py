@@ -1,0 +1,124 @@
+"""`ScoringService`: scores of architectures by any supernet of a run, measured by all slots at the same time.
+
+A version's weights are put into the object store once, and an actor is told of them once, before the first time it
+needs them: all actors of a machine read the same memory, and a version that is asked for again moves nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from raynas.cluster.scoring_actor import ScoringActor
+from raynas.spaces import Architecture
+from raynas.training.job import SupernetJob
+from raynas.training.ledger import Ledger
+from raynas.training.scorer import images_an_architecture
+from raynas.training.scoring import Score
+from raynas.training.weights import Version, Weights
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+    from raynas.data import ImageData
+
+Wanted = tuple[Version, Architecture]
+
+
+class ScoringService:
+    """The scoring actors of a run.
+
+    Args:
+        jobs: The supernets that can be scored with, by label.
+        data: The images.
+        stored: A reference to them in the object store.
+        slots: How many actors.
+        cpus: CPUs that each of them reserves, and its torch threads.
+        ledger: Where time and images are booked.
+    """
+
+    def __init__(
+        self,
+        jobs: Mapping[str, SupernetJob],
+        data: ImageData,
+        stored: ObjectRef[ImageData],
+        *,
+        slots: int,
+        cpus: int,
+        ledger: Ledger,
+    ) -> None:
+        import ray
+
+        self._jobs, self._ledger = jobs, ledger
+        self._images = {label: images_an_architecture(job.protocol, data) for label, job in jobs.items()}
+        self._weights: dict[Version, ObjectRef[Weights]] = {}
+        remote: Any = ray.remote(num_cpus=cpus)(ScoringActor)
+        self._actors = [remote.remote(jobs, stored, cpus) for _ in range(slots)]
+        self._held: list[dict[str, Version]] = [{} for _ in self._actors]
+
+    def wait(self) -> None:
+        """Return when all actors stand."""
+        import ray
+
+        ray.get([actor.ready.remote() for actor in self._actors])
+
+    def publish(self, version: Version, state: Mapping[str, Tensor]) -> None:
+        """Make a version known; older ones of its supernet are forgotten.
+
+        Args:
+            version: Its name.
+            state: The supernet's ``state_dict()``.
+        """
+        import ray
+
+        if version not in self._weights:
+            self._weights = {known: ref for known, ref in self._weights.items() if known.label != version.label}
+            self._weights[version] = ray.put(Weights.of(state))
+
+    def score(self, version: Version, architectures: Sequence[Architecture]) -> list[Score]:
+        """Return the scores that one version gives to architectures, in order."""
+        return self.score_all([(version, architecture) for architecture in architectures])
+
+    def score_all(self, wanted: Sequence[Wanted]) -> list[Score]:
+        """Return the scores of architectures, each by a version of its own, in order.
+
+        What is equal under shared weights is measured once. Every actor gets an equal share of neighbours: they have
+        the most in common that need not be computed twice.
+
+        Raises:
+            KeyError: A version was not published.
+        """
+        import ray
+
+        keys: list[Hashable] = [(version, self._jobs[version.label].space.shared_form(a)) for version, a in wanted]
+        distinct = dict(zip(keys, wanted, strict=True))
+        order = sorted(distinct, key=lambda key: (distinct[key][0], distinct[key][1].options))
+        waiting = []
+        for place in range(len(self._actors)):
+            share = order[place * len(order) // len(self._actors) : (place + 1) * len(order) // len(self._actors)]
+            for version, keys_of_version in itertools.groupby(share, key=lambda key: distinct[key][0]):
+                group = list(keys_of_version)
+                waiting.append((version, group, self._ask(place, version, [distinct[key][1] for key in group])))
+        scores: dict[Hashable, Score] = {}
+        for version, group, answer in waiting:
+            found, span = ray.get(answer)
+            self._ledger.add([span], scored=len(group) * self._images[version.label])
+            scores.update(zip(group, found, strict=True))
+        return [scores[key] for key in keys]
+
+    def close(self) -> None:
+        """End the actors."""
+        import ray
+
+        for actor in self._actors:
+            ray.kill(actor)
+
+    def _ask(self, place: int, version: Version, architectures: Sequence[Architecture]) -> Any:
+        """Send one actor architectures of one version, with a reference to its weights if it has not got them."""
+        weights, held = self._weights[version], self._held[place]
+        news = weights if held.get(version.label) != version else None
+        held[version.label] = version
+        return self._actors[place].score.remote(version, architectures, news)

@@ -1,0 +1,51 @@
+"""`Scorer`: scores architectures with weights that belong to somebody else; no optimizer, no training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from raynas.data import ImageData
+from raynas.networks import Supernet
+from raynas.spaces import Architecture
+from raynas.training.job import SupernetJob
+from raynas.training.scoring import Score, ScoreProtocol, score_architectures
+from raynas.training.weights import Version, Weights
+
+
+class Scorer:
+    """Holds the networks of several supernets, each with one version of its weights.
+
+    Args:
+        jobs: What can be scored, by label.
+        data: The images.
+    """
+
+    def __init__(self, jobs: Mapping[str, SupernetJob], data: ImageData) -> None:
+        self._jobs, self._data = jobs, data
+        self._networks: dict[str, Supernet] = {}
+        self._versions: dict[str, Version] = {}
+
+    def hold(self, version: Version, weights: Weights) -> None:
+        """Score this version from now on, and no other of its supernet; the weights are used where they lie."""
+        label = version.label
+        if label not in self._networks:
+            self._networks[label] = self._jobs[label].build(self._data)
+        weights.attach(self._networks[label])
+        self._versions[label] = version
+
+    def score(self, version: Version, architectures: Sequence[Architecture]) -> list[Score]:
+        """Return the scores of architectures, in order, under the supernet's protocol.
+
+        Raises:
+            KeyError: It holds no such version.
+        """
+        if self._versions.get(version.label) != version:
+            raise KeyError(version)
+        protocol = self._jobs[version.label].protocol
+        return score_architectures(self._networks[version.label], self._data, architectures, protocol)
+
+
+def images_an_architecture(protocol: ScoreProtocol, data: ImageData) -> int:
+    """Return how many images are passed forward to score one architecture."""
+    images = len(data.valid.first(protocol.images))
+    return images + (len(data.train.first(protocol.recalibrate_images)) if protocol.batch_norm == "recalibrate" else 0)

@@ -1,0 +1,136 @@
+"""Scores on Ray: the same as anywhere else, with weights that are put once and copied never."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+import torch
+
+from raynas.cluster import scoring_service
+from raynas.cluster.plan import Plan, make_plan
+from raynas.cluster.scoring_actor import ScoringActor
+from raynas.cluster.scoring_service import ScoringService
+from raynas.config import load_config
+from raynas.training.ledger import Ledger
+from raynas.training.weights import Version
+from raynas.training.worker import SupernetWorker
+from tests.cluster.test_run import TINY
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return make_plan(load_config(TINY))
+
+
+@pytest.fixture(scope="module")
+def workers(plan: Plan) -> dict[str, SupernetWorker]:
+    """Two supernets whose weights have moved from where they began."""
+    labels = ["root", next(iter(plan.jobs))]
+    found = {label: SupernetWorker(plan.supernets[label], plan.data) for label in labels}
+    for worker in found.values():
+        worker.trainer.train(2)
+    return found
+
+
+def state(worker: SupernetWorker) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = worker.trainer.state_dict()["supernet"]
+    return found
+
+
+def start(plan: Plan, ledger: Ledger | None = None) -> ScoringService:
+    return ScoringService(plan.supernets, plan.data, ray.put(plan.data), slots=2, cpus=1, ledger=ledger or Ledger())
+
+
+class Counted:
+    """Counts what is put into the object store."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.puts = 0
+        put = ray.put
+
+        def counting(value: Any) -> Any:
+            self.puts += 1
+            return put(value)
+
+        monkeypatch.setattr(ray, "put", counting)
+
+
+def test_scores_are_those_of_a_worker_bit_for_bit(
+    local_ray: None, plan: Plan, workers: dict[str, SupernetWorker]
+) -> None:
+    ledger = Ledger()
+    service = start(plan, ledger)
+    rng = np.random.default_rng(0)
+    wanted, expected = [], []
+    for label, worker in workers.items():
+        version = Version(label, 128)
+        service.publish(version, state(worker))
+        drawn = [worker.job.space.sample(rng) for _ in range(9)]
+        wanted += [(version, architecture) for architecture in drawn]
+        expected += worker.score(drawn)
+    order = rng.permutation(len(wanted))
+    assert service.score_all([wanted[i] for i in order]) == [expected[i] for i in order]
+    assert service.score(wanted[0][0], []) == []
+    assert ledger.images_scored == sum(worker.images_scored for worker in workers.values())
+    service.close()
+
+
+def test_a_version_is_put_once_and_sent_once(
+    local_ray: None, plan: Plan, workers: dict[str, SupernetWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Counting(ScoringActor):
+        told = 0
+
+        def score(self, version: Any, architectures: Any, weights: Any) -> Any:
+            self.told += weights is not None
+            return super().score(version, architectures, weights)
+
+        def times_told(self) -> int:
+            return self.told
+
+    monkeypatch.setattr(scoring_service, "ScoringActor", Counting)
+    service = start(plan)
+    counted = Counted(monkeypatch)
+    root = workers["root"]
+    rng = np.random.default_rng(1)
+    drawn = [root.job.space.sample(rng) for _ in range(8)]
+    for images in (128, 256):
+        for _ in range(3):
+            service.publish(Version("root", images), state(root))
+            service.score(Version("root", images), drawn)
+    assert counted.puts == 2
+    assert ray.get([actor.times_told.remote() for actor in service._actors]) == [2, 2]
+    with pytest.raises(KeyError):
+        service.score(Version("root", 128), drawn)  # the newer one took its place
+    service.close()
+
+
+def test_scorers_use_the_object_stores_memory(
+    local_ray: None, plan: Plan, workers: dict[str, SupernetWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Open(ScoringActor):
+        def score(self, version: Any, architectures: Any, weights: Any) -> Any:
+            self.weights = weights
+            return super().score(version, architectures, weights)
+
+        def look(self) -> tuple[bool, bool, bool]:
+            network, block = self.scorer._networks["root"], self.weights.block
+            begin = block.ctypes.data
+            tensors = network.state_dict().values()
+            inside = all(begin <= tensor.data_ptr() < begin + block.nbytes for tensor in tensors)
+            kernels = [tensor for tensor in tensors if tensor.ndim == 4 and min(tensor.shape[:2]) > 1]
+            lies_last = all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in kernels)
+            return inside, bool(block.flags.writeable), lies_last
+
+    monkeypatch.setattr(scoring_service, "ScoringActor", Open)
+    service = start(plan)
+    version = Version("root", 128)
+    service.publish(version, state(workers["root"]))
+    service.score(version, [workers["root"].job.space.sample(np.random.default_rng(s)) for s in range(4)])
+    assert ray.get([actor.look.remote() for actor in service._actors]) == [(True, False, True)] * 2
+    service.close()
