@@ -47,8 +47,23 @@ AGAINST_ALONE = (
 
 GAINS = (
     Row("weights channels-last (training step of the bare network)", "step", "bare channels_last / bare fp32"),
-    Row("cells as one node and all the rest, on top (training step)", "step", "step fp32 / bare channels_last"),
-    Row("cells as one node and all the rest, on top (score)", "scoring", "score fp32 / bare channels_last"),
+    Row("all of raynas's kernels on top (training step)", "step", "step fp32 / bare channels_last"),
+    Row("all of raynas's kernels on top (score)", "scoring", "score fp32 / bare channels_last"),
+    Row("- average pooling as a depthwise convolution", "kernels", "pooling as depthwise convolution / torch's, fp32"),
+    Row("- the same in bfloat16", "kernels", "pooling as depthwise convolution / torch's, bf16"),
+    Row("- 1x1 convolution as a matrix product", "kernels", "1x1 convolution as product / torch's"),
+    Row(
+        "- small 3x3 convolution as a matrix product, 16 images of 8x8 and less",
+        "kernels",
+        "3x3 convolution of 16 images as product / torch's",
+    ),
+    Row("- the same, 2 images", "kernels", "3x3 convolution of 2 images as product / torch's"),
+    Row(
+        "- all blocks as one node of the graph (64 images of 32x32)",
+        "kernels",
+        "one node / module by module, batch 64, 32x32",
+    ),
+    Row("- the same, 2 images of 8x8", "kernels", "one node / module by module, 2 images of 8x8"),
     Row("bfloat16 on top (training step)", "step", "step bf16 / step fp32"),
     Row("bfloat16 on top (score)", "scoring", "score bf16 / score fp32"),
     Row("freed memory kept by the process (score)", "scoring", "memory kept / default malloc"),
@@ -67,6 +82,16 @@ NOT_TAKEN = (
     Row("convolutions that leave one node merged into one", "not_taken", "merged convolutions / separate"),
     Row(
         "bfloat16 in torch's default layout, against channels-last", "not_taken", "contiguous bf16 / channels_last bf16"
+    ),
+    Row(
+        "16 architectures as one batch on a CPU, 2 images of 8x8 (GPUs run them so)",
+        "kernels",
+        "16 architectures as one batch / one after another, 2 images of 8x8",
+    ),
+    Row(
+        "the same, 16 images of 32x32",
+        "kernels",
+        "16 architectures as one batch / one after another, 16 images of 32x32",
     ),
     Row("two processes of one thread, against one of two", "scoring", "2 processes x 1 thread / 1 process x 2 threads"),
 )

@@ -91,8 +91,9 @@ def _wandb() -> tuple[bool, str]:
 
 
 def _ray() -> tuple[bool, str]:
-    from raynas.cluster.session import cluster_cpus, ray_session
+    from raynas.cluster.resources import Resources
+    from raynas.cluster.session import ray_session
     from raynas.config import RaySettings
 
     with ray_session(RaySettings()):
-        return True, f"a local Ray starts, with {cluster_cpus()} CPUs"
+        return True, f"a local Ray starts, with {Resources(1).slots()} CPUs"

@@ -14,7 +14,8 @@ from raynas.cluster.hooks import Hooks
 from raynas.cluster.path_search import search_paths
 from raynas.cluster.plan import Plan, checked, draft_plan
 from raynas.cluster.pool_actor import start_pool
-from raynas.cluster.session import cluster_cpus, ray_starting
+from raynas.cluster.resources import Resources
+from raynas.cluster.session import ray_starting
 from raynas.cluster.standalone_tasks import train_all
 from raynas.cluster.supernet_actor import start_supernet
 from raynas.cluster.truth_build import PARTIAL, Building
@@ -90,6 +91,7 @@ class Launch:
     def __init__(self, plan: Plan, folder: RunFolder, console: Console, began: float) -> None:
         self.plan, self.folder, self.console = plan, folder, console
         self.config = plan.config
+        self.resources = Resources.of(plan.config.ray)
         self.ledger = Ledger(began=began)
         self.recorder = self._recorder()
         self.building: Building | None = None
@@ -124,7 +126,7 @@ class Launch:
     def _phases(self) -> None:
         import ray
 
-        self.ledger.slots = cluster_cpus() // self.config.ray.cpus_per_trial
+        self.ledger.slots = self.resources.slots()
         self.data = ray.put(self.plan.data)
         self.pool = start_pool(self.config.search.pool.capacity, (self.folder.checkpoints / "pool.pkl").absolute())
         self.ledger.add([Span("startup", self.ledger.began, time.time())])
@@ -148,8 +150,8 @@ class Launch:
         if self.config.truth is None or self.config.truth.train is None:
             return
         others = sorted(self.folder.path.parent.glob(f"*/{self.folder.truth.name}{PARTIAL}"))
-        plan, threads = plan_configured(self.config), self.config.ray.cpus_per_trial
-        building = Building(plan, self.plan.data, self.folder.truth, threads=threads, others=others)
+        plan = plan_configured(self.config)
+        building = Building(plan, self.plan.data, self.folder.truth, resources=self.resources, others=others)
         self.building = building
         total = len(building.wanted)
         for problem in building.skipped:
@@ -174,7 +176,7 @@ class Launch:
         import ray
 
         with self.ledger.span("startup"):
-            actor = start_supernet(self.plan.root, self.data, self.config.ray.cpus_per_trial)
+            actor = start_supernet(self.plan.root, self.data, self.resources)
             ray.get(actor.ready.remote())
         coming = actor.run_round.remote(self.pool)
         for left in reversed(range(self.config.train.root_rounds)):
@@ -230,7 +232,7 @@ class Launch:
             self.data,
             recipe,
             seeds,
-            cpus=self.config.ray.cpus_per_trial,
+            resources=self.resources,
         )
         with training_progress(self.console) as progress:
             task = progress.add_task(f"{'verify':<9}", total=len(best))

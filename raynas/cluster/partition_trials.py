@@ -11,6 +11,7 @@ from torch import Tensor
 
 from raynas.cluster.hooks import Hooks
 from raynas.cluster.plan import Plan
+from raynas.cluster.resources import Resources
 from raynas.cluster.schedulers import TurnScheduler
 from raynas.cluster.trainable import CHECKPOINT_FILE, PartitionTrial
 from raynas.cluster.tune_callback import ReportCallback
@@ -58,7 +59,7 @@ def run_partition_trials(
         threads=plan.config.ray.cpus_per_trial,
     )
     tuner = tune.Tuner(
-        tune.with_resources(trainable, {"CPU": plan.config.ray.cpus_per_trial}),
+        tune.with_resources(trainable, Resources.of(plan.config.ray).bundle),
         param_space={"partition": tune.grid_search(list(plan.partitions))},
         tune_config=tune.TuneConfig(scheduler=TurnScheduler(rule, hooks), reuse_actors=True),
         run_config=tune.RunConfig(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from raynas.cluster.plan import Plan
+from raynas.cluster.resources import Resources
 from raynas.cluster.scoring_service import ScoringService
 from raynas.search import SEARCHERS, PoolEntry
 from raynas.search.found import Found
@@ -51,7 +52,7 @@ def search_paths(
             plan.data,
             data,
             slots=max(1, min(ledger.slots, settings.budget // LEAST_SHARE)),
-            cpus=plan.config.ray.cpus_per_trial,
+            resources=Resources.of(plan.config.ray),
             ledger=ledger,
         )
         for version, state in supernets.items():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from raynas.cluster.resources import Resources
 from raynas.config import Config
 from raynas.data import ImageData, data
 from raynas.errors import ConfigError
@@ -130,6 +131,7 @@ def _job(config: Config, label: str, part: Space, rounds: int) -> SupernetJob:
         candidates=config.search.pool.candidates,
         rescore=config.search.pool.rescore,
         seed=config.seed,
+        device=Resources.of(config.ray).device,
     )
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-import torch
-
 from raynas.data import ImageData
 from raynas.spaces import Architecture
 from raynas.training.job import SupernetJob
 from raynas.training.ledger import Span
+from raynas.training.process import prepare_process
 from raynas.training.scorer import Scorer
 from raynas.training.scoring import Score
 from raynas.training.weights import Version, Weights
@@ -26,7 +25,7 @@ class ScoringActor:
     """
 
     def __init__(self, jobs: Mapping[str, SupernetJob], data: ImageData, threads: int) -> None:
-        torch.set_num_threads(threads)
+        prepare_process(threads)
         self.scorer = Scorer(jobs, data)
 
     def ready(self) -> bool:

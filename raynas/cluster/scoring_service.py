@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from raynas.cluster.resources import Resources
 from raynas.cluster.scoring_actor import ScoringActor
 from raynas.spaces import Architecture
 from raynas.training.job import SupernetJob
@@ -36,7 +37,7 @@ class ScoringService:
         data: The images.
         stored: A reference to them in the object store.
         slots: How many actors.
-        cpus: CPUs that each of them reserves, and its torch threads.
+        resources: What each of them reserves.
         ledger: Where time and images are booked.
     """
 
@@ -47,7 +48,7 @@ class ScoringService:
         stored: ObjectRef[ImageData],
         *,
         slots: int,
-        cpus: int,
+        resources: Resources,
         ledger: Ledger,
     ) -> None:
         import ray
@@ -55,8 +56,8 @@ class ScoringService:
         self._jobs, self._ledger = jobs, ledger
         self._images = {label: images_an_architecture(job.protocol, data) for label, job in jobs.items()}
         self._weights: dict[Version, ObjectRef[Weights]] = {}
-        remote: Any = ray.remote(num_cpus=cpus)(ScoringActor)
-        self._actors = [remote.remote(jobs, stored, cpus) for _ in range(slots)]
+        remote: Any = ray.remote(**resources.options)(ScoringActor)
+        self._actors = [remote.remote(jobs, stored, resources.cpus) for _ in range(slots)]
         self._held: list[dict[str, Version]] = [{} for _ in self._actors]
 
     def wait(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from raynas.cluster.resources import Resources
 from raynas.config import RaySettings
 from raynas.data import ImageData
 from raynas.data.split import memory_bytes
@@ -66,12 +67,12 @@ def ray_starting(settings: RaySettings, images: ImageData | None = None) -> Iter
     import ray
 
     if ray.is_initialized():
-        yield lambda: _check_fit(settings)
+        yield lambda: Resources.of(settings).check_fit()
         return
 
     def wait() -> None:
         start.result()
-        _check_fit(settings)
+        Resources.of(settings).check_fit()
 
     _exit_on_sigterm()
     with ThreadPoolExecutor(1) as thread:  # Linux ends Ray's processes with the thread that started them: it lives on
@@ -113,18 +114,3 @@ def _store_mb(images: ImageData | None) -> int:
     """Return a size for the object store: the run holds the images twice, once for its actors and once for Tune."""
     splits = (images.train, images.valid, images.test) if images is not None else ()
     return max(_LEAST_STORE_MB, -(-2 * memory_bytes(*splits) // 2**20))
-
-
-def _check_fit(settings: RaySettings) -> None:
-    if settings.cpus_per_trial > cluster_cpus():
-        raise RunError(
-            f"no trial fits: ray.cpus_per_trial is {settings.cpus_per_trial}, this Ray has {cluster_cpus()} CPUs"
-        )
-
-
-def cluster_cpus() -> int:
-    """Return the CPUs of the Ray that is connected to."""
-    import ray
-
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return max(1, int(resources.get("CPU", 1)))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from raynas.cluster.session import cluster_cpus
+from raynas.cluster.resources import Resources
 from raynas.data import ImageData
 from raynas.spaces import Architecture, Space
 from raynas.training.ledger import Span
@@ -24,15 +24,14 @@ def _train_seeds(
     data: ImageData,
     recipe: StandaloneRecipe,
     seeds: Sequence[int],
-    threads: int,
+    resources: Resources,
 ) -> tuple[list[StandaloneResult], Span]:
-    import torch
-
+    from raynas.training.process import prepare_process
     from raynas.training.standalone import train_standalone
 
-    torch.set_num_threads(threads)
+    prepare_process(resources.cpus)
     start = time.time()
-    results = [train_standalone(space, architecture, data, recipe, seed) for seed in seeds]
+    results = [train_standalone(space, architecture, data, recipe, seed, device=resources.device) for seed in seeds]
     return results, Span("standalone", start, time.time())
 
 
@@ -43,7 +42,7 @@ def train_all(
     recipe: StandaloneRecipe,
     seeds: Sequence[int],
     *,
-    cpus: int,
+    resources: Resources,
 ) -> Iterator[Trained]:
     """Yield each architecture with its results, one a seed, as they are done; a lost worker's task is run again.
 
@@ -53,19 +52,19 @@ def train_all(
         data: The images, or a reference to them in the object store, through which the tasks share them.
         recipe: The training recipe.
         seeds: One training each.
-        cpus: CPUs and torch threads a task.
+        resources: What a task reserves.
     """
     import ray
 
-    task = ray.remote(num_cpus=cpus, max_retries=3)(_train_seeds)
+    task = ray.remote(**resources.options, max_retries=3)(_train_seeds)
     shared = ray.put(data) if isinstance(data, ImageData) else data
     waiting = list(architectures)[::-1]
     running: dict[object, Architecture] = {}
-    width = 2 * max(1, cluster_cpus() // cpus)
+    width = 2 * resources.slots()
     while waiting or running:
         while waiting and len(running) < width:
             architecture = waiting.pop()
-            running[task.remote(space, architecture, shared, recipe, list(seeds), cpus)] = architecture
+            running[task.remote(space, architecture, shared, recipe, list(seeds), resources)] = architecture
         done, _ = ray.wait(list(running), num_returns=1)
         for reference in done:
             results, span = ray.get(reference)

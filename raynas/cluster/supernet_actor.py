@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
+from raynas.cluster.resources import Resources
 from raynas.data import ImageData
 from raynas.training.job import SupernetJob
+from raynas.training.process import prepare_process
 from raynas.training.worker import PoolLike, RoundReport, SupernetWorker
 
 
@@ -21,7 +21,7 @@ class SupernetActor:
     """
 
     def __init__(self, job: SupernetJob, data: ImageData, threads: int) -> None:
-        torch.set_num_threads(threads)
+        prepare_process(threads)
         self.worker = SupernetWorker(job, data)
 
     def ready(self) -> bool:
@@ -37,14 +37,14 @@ class SupernetActor:
         return self.worker.state_dict()
 
 
-def start_supernet(job: SupernetJob, data: object, cpus: int) -> Any:
+def start_supernet(job: SupernetJob, data: object, resources: Resources) -> Any:
     """Start the actor and return its handle.
 
     Args:
         job: What to build.
         data: The images, or a reference to them in the object store.
-        cpus: CPUs it reserves, and its torch threads.
+        resources: What it reserves.
     """
     import ray
 
-    return ray.remote(num_cpus=cpus)(SupernetActor).remote(job, data, cpus)
+    return ray.remote(**resources.options)(SupernetActor).remote(job, data, resources.cpus)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from ray import tune
 
 from raynas.cluster import PROCESS_BEGAN
@@ -16,6 +15,7 @@ from raynas.data import ImageData
 from raynas.training.checkpoint import load_state, save_state
 from raynas.training.job import SupernetJob
 from raynas.training.ledger import Span
+from raynas.training.process import prepare_process
 from raynas.training.weights import Weights
 from raynas.training.worker import PoolLike, SupernetWorker
 
@@ -55,7 +55,7 @@ class PartitionTrial(tune.Trainable):
         """Build the worker with the root's weights; `shared` are the fields of `Shared`, from the object store."""
         global _process_started_work
         self._shared = Shared(**shared)
-        torch.set_num_threads(self._shared.threads)
+        prepare_process(self._shared.threads)
         self._build(config)
         self._startup = [] if _process_started_work else [Span("startup", PROCESS_BEGAN, time.time())]
         _process_started_work = True

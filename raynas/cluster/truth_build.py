@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from raynas.cluster.resources import Resources
 from raynas.cluster.session import ray_session
 from raynas.cluster.standalone_tasks import Trained, train_all
 from raynas.cluster.truth_plan import PLANS, TruthPlan
@@ -46,7 +47,7 @@ class Building:
         plan: What to build.
         images: The plan's data.
         out: The table's file; the partial file is ``<out>.partial.jsonl``.
-        threads: CPUs and torch threads a training.
+        resources: What a training reserves.
         others: Partial files of earlier attempts; rows made alike (same plan, data, threads, processor and versions)
             are taken over. `skipped` says which files could not be read, or hold the same plan made otherwise.
 
@@ -55,11 +56,11 @@ class Building:
     """
 
     def __init__(
-        self, plan: TruthPlan, images: ImageData, out: Path, *, threads: int, others: Iterable[Path] = ()
+        self, plan: TruthPlan, images: ImageData, out: Path, *, resources: Resources, others: Iterable[Path] = ()
     ) -> None:
-        self.plan, self.images, self.out, self.threads = plan, images, out, threads
+        self.plan, self.images, self.out, self.resources = plan, images, out, resources
         self.wanted = plan.draw()
-        self.heading = _heading(plan, images, self.wanted, threads)
+        self.heading = _heading(plan, images, self.wanted, resources)
         self.partial = out.with_name(out.name + PARTIAL)
         own = read_partial(self.partial, self.heading)
         if own.differs:
@@ -105,7 +106,7 @@ class Building:
                     log.write(json.dumps({"architecture": text, **row}) + "\n")
                 log.flush()
             shared = self.images if stored is None else stored
-            for trained in train_all(plan.space, missing, shared, plan.recipe, plan.seeds, cpus=self.threads):
+            for trained in train_all(plan.space, missing, shared, plan.recipe, plan.seeds, resources=self.resources):
                 architecture, results, _ = trained
                 self.done[architecture.text] = _rows(results)
                 log.write(json.dumps({"architecture": architecture.text, **self.done[architecture.text]}) + "\n")
@@ -160,7 +161,7 @@ def build_truth(
     """
     if out.exists():
         raise TruthError(f"{out} exists; move it away, or give another --out")
-    building = Building(plan, data(plan.data, **plan.data_options), out, threads=settings.cpus_per_trial)
+    building = Building(plan, data(plan.data, **plan.data_options), out, resources=Resources.of(settings))
     progress(len(building.done), len(building.wanted))
     if building.missing:
         with ray_session(settings, building.images):
@@ -169,10 +170,12 @@ def build_truth(
     return building.finish(command or f"raynas truth build {plan.name}")
 
 
-def _heading(plan: TruthPlan, images: ImageData, wanted: Sequence[Architecture], threads: int) -> dict[str, Any]:
+def _heading(
+    plan: TruthPlan, images: ImageData, wanted: Sequence[Architecture], resources: Resources
+) -> dict[str, Any]:
     """Return what tells rows made alike from others: everything that the numbers depend on.
 
-    With other threads or another instruction set sums are taken in another order, and training amplifies that.
+    With other threads, another instruction set or a GPU sums are taken in another order, and training amplifies that.
     """
     heading = {
         "plan": plan.name,
@@ -185,7 +188,8 @@ def _heading(plan: TruthPlan, images: ImageData, wanted: Sequence[Architecture],
         "space": {"name": plan.space.name, "size": plan.space.size, "options": _needed_options(plan.space, wanted)},
         "draw": f"uniform over {plan.drawn}{_options_text(plan.space)}, no function twice, seed {plan.draw_seed}",
         "versions": {p: importlib.metadata.version(p) for p in ("torch", "numpy", "scikit-learn", "raynas")},
-        "threads": threads,
+        "threads": resources.cpus,
+        **({"device": resources.device} if resources.gpus else {}),
         "processor": processor(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }

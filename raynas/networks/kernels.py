@@ -3,7 +3,7 @@
 Everything here works on plain tensors below autograd, forward and backward apart; `program` calls it.
 Results equal torch's own operations up to the order of sums. Shapes: (B, C, H, W), best channels-last.
 
-What was measured (two cores with AVX512 and AMX; `benchmarks/step.py`, `benchmarks/not_taken.py`):
+What was measured (two cores with AVX512 and AMX; `benchmarks/kernels.py`):
 
 * Average pooling of 3x3 is a depthwise convolution times a factor at the border: 3 to 40 times faster than torch's
   pooling with what it does backward, but for small inputs, where a call of oneDNN costs more than all the work.

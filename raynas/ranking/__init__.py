@@ -1,4 +1,4 @@
-"""Ranking quality with intervals and ceilings (numpy)."""
+"""Ranking quality with intervals and ceilings (numpy, scipy)."""
 
 from raynas.ranking.ceiling import NoiseCeiling, noise_ceiling
 from raynas.ranking.metrics import kendall_tau, p_at_top, regret, spearman

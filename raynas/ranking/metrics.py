@@ -11,14 +11,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from raynas.ranking.ranks import Floats, ranks, tau_b
+Floats = NDArray[np.float64]
 
 
 def kendall_tau(scores: Floats, truth: Floats) -> float:
     """Return Kendall's tau-b of two (n,) vectors."""
     if len(scores) < 2 or np.isnan(scores).any() or np.isnan(truth).any():
         return float("nan")
-    return tau_b(scores, truth)
+    from scipy import stats  # takes a second to import, and a run starts a dozen processes
+
+    return float(stats.kendalltau(scores, truth).statistic)
 
 
 def weighted_kendall_tau(scores: Floats, truth: Floats, weights: Floats) -> Floats:
@@ -41,7 +43,9 @@ def _quadratic(weights: Floats, matrix: Floats) -> Floats:
 
 def spearman(scores: Floats, truth: Floats) -> Floats:
     """Return Spearman's rho over the last axis: (..., n) -> (...)."""
-    a, b = ranks(scores), ranks(truth)
+    from scipy import stats
+
+    a, b = (stats.rankdata(x, axis=-1) for x in (scores, truth))
     a, b = a - a.mean(-1, keepdims=True), b - b.mean(-1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         rho: Floats = (a * b).sum(-1) / np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
@@ -71,7 +75,10 @@ def p_at_top(scores: Floats, truth: Floats, fraction: float = 0.05) -> Floats:
 
 def true_rank(truth: Floats) -> Floats:
     """Return ranks by truth, 1 = best, ties share the better rank: (..., n) -> (..., n)."""
-    return ranks(-truth, ties="first")
+    from scipy import stats
+
+    ranks: Floats = stats.rankdata(-truth, method="min", axis=-1).astype(np.float64)
+    return ranks
 
 
 def best_rank_at(scores: Floats, truth: Floats, fraction: float = 0.05) -> Floats:
@@ -79,15 +86,15 @@ def best_rank_at(scores: Floats, truth: Floats, fraction: float = 0.05) -> Float
 
     Everything that ties with the last of the predicted top belongs to it.
     """
-    true_ranks, chosen = _ranks_of_predicted_top(scores, truth, fraction)
-    extreme: Floats = np.where(chosen, true_ranks, np.inf).min(-1) + _undefined(scores, truth)
+    ranks, chosen = _ranks_of_predicted_top(scores, truth, fraction)
+    extreme: Floats = np.where(chosen, ranks, np.inf).min(-1) + _undefined(scores, truth)
     return extreme
 
 
 def worst_rank_at(scores: Floats, truth: Floats, fraction: float = 0.05) -> Floats:
     """Return WR@K: the worst true rank among the predicted top, divided by n (small is good); ties as in BR@K."""
-    true_ranks, chosen = _ranks_of_predicted_top(scores, truth, fraction)
-    extreme: Floats = np.where(chosen, true_ranks, -np.inf).max(-1) + _undefined(scores, truth)
+    ranks, chosen = _ranks_of_predicted_top(scores, truth, fraction)
+    extreme: Floats = np.where(chosen, ranks, -np.inf).max(-1) + _undefined(scores, truth)
     return extreme
 
 

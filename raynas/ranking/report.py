@@ -10,6 +10,7 @@ import numpy as np
 
 from raynas.ranking.ceiling import NoiseCeiling
 from raynas.ranking.metrics import (
+    Floats,
     best_rank_at,
     kendall_tau,
     p_at_top,
@@ -19,7 +20,6 @@ from raynas.ranking.metrics import (
     weighted_kendall_tau,
     worst_rank_at,
 )
-from raynas.ranking.ranks import Floats
 from raynas.streams import stream
 
 _DENSE_LIMIT = 2_000

@@ -122,7 +122,9 @@ def test_folder_explains_itself(tiny: raynas.Run) -> None:
     }  # fmt: skip
     ledger = tiny.ledger
     assert ledger["images_trained"] == 11 * 256
-    assert ledger["images_scored"] == tiny.metrics.groupby("trial")["images_scored"].max().sum() + 30 * 64
+    searched = ledger["images_scored"] - tiny.metrics.groupby("trial")["images_scored"].max().sum()
+    assert 20 * 64 <= searched <= 30 * 64  # of what a generation asks for, the equal under shared weights count once
+    assert searched % 64 == 0
     assert ledger["images_standalone"] == 3 * 2 * 576
     assert 0 < ledger["overhead_percent"] < 100
     assert tiny.summary["pool"]["entries"] == len(tiny.pool) == 20

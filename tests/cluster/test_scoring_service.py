@@ -11,6 +11,7 @@ import torch
 
 from raynas.cluster import scoring_service
 from raynas.cluster.plan import Plan, make_plan
+from raynas.cluster.resources import Resources
 from raynas.cluster.scoring_actor import ScoringActor
 from raynas.cluster.scoring_service import ScoringService
 from raynas.config import load_config
@@ -43,7 +44,9 @@ def state(worker: SupernetWorker) -> dict[str, torch.Tensor]:
 
 
 def start(plan: Plan, ledger: Ledger | None = None) -> ScoringService:
-    return ScoringService(plan.supernets, plan.data, ray.put(plan.data), slots=2, cpus=1, ledger=ledger or Ledger())
+    return ScoringService(
+        plan.supernets, plan.data, ray.put(plan.data), slots=2, resources=Resources(1), ledger=ledger or Ledger()
+    )
 
 
 class Counted:

@@ -17,6 +17,7 @@ import raynas
 from raynas.cluster import truth_build, truth_plan
 from raynas.cluster.header import _intended_truth
 from raynas.cluster.launch import Launch
+from raynas.cluster.resources import Resources
 from raynas.cluster.truth_build import PARTIAL, Building, fingerprint
 from raynas.cluster.truth_plan import TruthPlan, draw_distinct, plan_of
 from raynas.config import load_config
@@ -87,7 +88,7 @@ def fake_trainings(asked: list[int]) -> Any:
         data: object,
         recipe: object,
         seeds: Sequence[int],
-        **_: int,
+        **_: object,
     ) -> Iterator[tuple[Architecture, list[StandaloneResult], Span]]:
         asked.append(len(architectures))
         for architecture in architectures:
@@ -102,7 +103,7 @@ def test_an_interrupted_table_continues_in_another_folder(tmp_path: Path, monkey
     asked: list[int] = []
     monkeypatch.setattr(truth_build, "train_all", fake_trainings(asked))
     images = raynas.data("digits")
-    first = Building(PLAN, images, tmp_path / "run" / "truth.npz", threads=1)
+    first = Building(PLAN, images, tmp_path / "run" / "truth.npz", resources=Resources(1))
     trainings = first.train()
     next(trainings)
     next(trainings)
@@ -111,7 +112,7 @@ def test_an_interrupted_table_continues_in_another_folder(tmp_path: Path, monkey
     before = partial.read_text()
     partial.write_text(before + '{"architecture": "|no')
 
-    second = Building(PLAN, images, tmp_path / "run-2" / "truth.npz", threads=1, others=[partial])
+    second = Building(PLAN, images, tmp_path / "run-2" / "truth.npz", resources=Resources(1), others=[partial])
     assert second.taken_over == 2
     list(second.train())
     table = second.finish("the test")
@@ -123,14 +124,14 @@ def test_an_interrupted_table_continues_in_another_folder(tmp_path: Path, monkey
     assert partial.read_text().startswith(before)  # another run's file is only read
 
     other = dataclasses.replace(PLAN, seeds=(0,))
-    third = Building(other, images, tmp_path / "run-3" / "truth.npz", threads=1, others=[partial])
+    third = Building(other, images, tmp_path / "run-3" / "truth.npz", resources=Resources(1), others=[partial])
     assert third.taken_over == 0
     assert third.skipped == [f"{partial}: made otherwise (another seeds)"]
 
 
 def begin(folder: Path, rows: int = 2, threads: int = 1) -> Path:
     """Begin the table in a folder and return its partial file."""
-    trainings = Building(PLAN, raynas.data("digits"), folder / "truth.npz", threads=threads).train()
+    trainings = Building(PLAN, raynas.data("digits"), folder / "truth.npz", resources=Resources(threads)).train()
     for _ in range(rows):
         next(trainings)
     trainings.close()
@@ -154,7 +155,7 @@ def test_a_damaged_file_of_its_own_is_named_with_the_line(tmp_path: Path, number
     partial.write_text("\n".join(lines) + "\n", errors="surrogateescape")
     before = partial.read_bytes()
     with pytest.raises(TruthError, match=rf"truth\.npz\.partial\.jsonl, line {number}: .*move the file away"):
-        Building(PLAN, raynas.data("digits"), tmp_path / "truth.npz", threads=1)
+        Building(PLAN, raynas.data("digits"), tmp_path / "truth.npz", resources=Resources(1))
     assert partial.read_bytes() == before
 
 
@@ -167,7 +168,7 @@ def test_a_strangers_damaged_file_is_told_and_left_alone(tmp_path: Path) -> None
     damaged[2].write_bytes(b"\xff\xfe\n")
     folder.mkdir()
     others = [*damaged, folder, good]
-    building = Building(PLAN, raynas.data("digits"), tmp_path / "truth.npz", threads=1, others=others)
+    building = Building(PLAN, raynas.data("digits"), tmp_path / "truth.npz", resources=Resources(1), others=others)
     assert building.taken_over == 2
     assert [message.split(",")[0].split(" cannot")[0] for message in building.skipped] == [str(p) for p in others[:4]]
     assert all("\n" not in message for message in building.skipped)
@@ -180,21 +181,21 @@ def test_only_rows_made_alike_are_taken_over(tmp_path: Path, monkeypatch: pytest
 
     def taken_over(data: ImageData = images, threads: int = 1) -> int:
         out = tmp_path / "other" / "truth.npz"
-        return Building(PLAN, data, out, threads=threads, others=[partial]).taken_over
+        return Building(PLAN, data, out, resources=Resources(threads), others=[partial]).taken_over
 
     assert taken_over() == 2
-    assert taken_over(threads=2) == 0
+    assert taken_over(resources=Resources(2)) == 0
     changed = dataclasses.replace(images, test=images.test.select(torch.arange(10)))
     assert taken_over(changed) == 0
     with pytest.raises(TruthError, match=r"other circumstances \(another threads\); move it away"):
-        Building(PLAN, images, tmp_path / "first" / "truth.npz", threads=2)
+        Building(PLAN, images, tmp_path / "first" / "truth.npz", resources=Resources(2))
     with monkeypatch.context() as patch:
         patch.setattr(truth_build, "processor", lambda: "a faster one")
         assert taken_over() == 0
     heading, *rows = partial.read_text().splitlines()
     begun = {**json.loads(heading), "begun": "2020-02-02"}
     partial.write_text("\n".join([json.dumps(begun), *rows]) + "\n")
-    building = Building(PLAN, images, tmp_path / "third" / "truth.npz", threads=1, others=[partial])
+    building = Building(PLAN, images, tmp_path / "third" / "truth.npz", resources=Resources(1), others=[partial])
     list(building.train())
     source = building.finish("the test").source
     assert building.taken_over == 2
@@ -253,7 +254,7 @@ def test_a_recorded_recipe_that_cannot_be_repeated_is_told_at_once(tmp_path: Pat
 
 def test_a_table_serves_wider_spaces_than_it_was_drawn_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(truth_build, "train_all", fake_trainings([]))
-    building = Building(PLAN, raynas.data("digits"), tmp_path / "t.npz", threads=1)
+    building = Building(PLAN, raynas.data("digits"), tmp_path / "t.npz", resources=Resources(1))
     list(building.train())
     table = building.finish("the test")
     whole = raynas.space("nasbench201")
@@ -273,7 +274,7 @@ def test_a_table_serves_wider_spaces_than_it_was_drawn_from(tmp_path: Path, monk
     ],
 )
 def test_an_interruption_tells_what_is_kept(tmp_path: Path, rows: int, out: str | None, told: str) -> None:
-    building = Building(PLAN, raynas.data("digits"), tmp_path / "truth.npz", threads=1)
+    building = Building(PLAN, raynas.data("digits"), tmp_path / "truth.npz", resources=Resources(1))
     trainings = building.train()
     for _ in range(rows):
         next(trainings)

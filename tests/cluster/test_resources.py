@@ -1,0 +1,56 @@
+"""What each process reserves; Ray believes what it is told of GPUs, so that theirs can be tested without one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+import torch
+
+import raynas
+from raynas.cluster.resources import Resources
+from raynas.config import RaySettings
+from raynas.errors import RunError
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "experiments" / "quickstart.yaml"
+
+
+@pytest.fixture
+def with_a_gpu() -> Iterator[None]:
+    ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def test_what_ray_is_asked_for() -> None:
+    resources = Resources.of(RaySettings(cpus_per_trial=2, gpus_per_trial=0.5))
+    assert resources.options == {"num_cpus": 2, "num_gpus": 0.5}
+    assert resources.bundle == {"CPU": 2, "GPU": 0.5}
+    assert resources.device == "cuda"
+    assert Resources(1).bundle == {"CPU": 1}
+    assert Resources(1).device == "cpu"
+
+
+@pytest.mark.ray
+def test_slots_and_fit(with_a_gpu: None) -> None:
+    """As many as CPUs and GPUs allow."""
+    assert Resources(1).slots() == 2
+    assert Resources(2).slots() == 1
+    assert Resources(1, 0.5).slots() == 2
+    assert Resources(1, 1).slots() == 1
+    Resources(2, 1).check_fit()
+    with pytest.raises(RunError, match=r"ray\.gpus_per_trial is 2, this Ray has 1 GPUs"):
+        Resources(1, 2).check_fit()
+    with pytest.raises(RunError, match=r"ray\.cpus_per_trial is 3, this Ray has 2 CPUs"):
+        Resources(3).check_fit()
+
+
+@pytest.mark.ray
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_run_on_a_gpu_that_torch_cannot_use_is_refused(with_a_gpu: None, tmp_path: Path) -> None:
+    """The actor says what is wrong."""
+    settings = {"ray.gpus_per_trial": 1, "out": str(tmp_path / "run"), "wandb.mode": "disabled"}
+    with pytest.raises(Exception, match=r"ray\.gpus_per_trial asks for a GPU, but this torch is built for CPUs only"):
+        raynas.run(EXAMPLE, **settings)
