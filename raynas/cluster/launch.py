@@ -21,6 +21,7 @@ from raynas.cluster.supernet_actor import start_supernet
 from raynas.cluster.truth_build import PARTIAL, Building
 from raynas.cluster.truth_plan import plan_configured
 from raynas.config import Config, load_config
+from raynas.errors import RunError
 from raynas.report.folder import RunFolder, create_folder, refuse_existing
 from raynas.report.run import Run, load
 from raynas.report.tables import RunTables, Verified
@@ -177,7 +178,9 @@ class Launch:
 
         with self.ledger.span("startup"):
             actor = start_supernet(self.plan.root, self.data, self.resources)
-            ray.get(actor.ready.remote())
+            problem: RunError | None = ray.get(actor.ready.remote())
+        if problem is not None:
+            raise problem
         coming = actor.run_round.remote(self.pool)
         for left in reversed(range(self.config.train.root_rounds)):
             report = ray.get(coming)

@@ -111,6 +111,6 @@ def _exit_on_sigterm() -> None:
 
 
 def _store_mb(images: ImageData | None) -> int:
-    """Return a size for the object store: the run holds the images twice, once for its actors and once for Tune."""
+    """Return a size for the object store: the images, and as much again for weights and results."""
     splits = (images.train, images.valid, images.test) if images is not None else ()
     return max(_LEAST_STORE_MB, -(-2 * memory_bytes(*splits) // 2**20))

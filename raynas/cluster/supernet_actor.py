@@ -6,6 +6,7 @@ from typing import Any
 
 from raynas.cluster.resources import Resources
 from raynas.data import ImageData
+from raynas.errors import RunError
 from raynas.training.job import SupernetJob
 from raynas.training.process import prepare_process
 from raynas.training.worker import PoolLike, RoundReport, SupernetWorker
@@ -22,11 +23,15 @@ class SupernetActor:
 
     def __init__(self, job: SupernetJob, data: ImageData, threads: int) -> None:
         prepare_process(threads)
-        self.worker = SupernetWorker(job, data)
+        self._problem: RunError | None = None
+        try:
+            self.worker = SupernetWorker(job, data)
+        except RunError as error:  # told by `ready`: of an actor that dies in its constructor only a traceback is heard
+            self._problem = error
 
-    def ready(self) -> bool:
-        """Return once the actor stands."""
-        return True
+    def ready(self) -> RunError | None:
+        """Return, once the actor stands, what keeps it from working."""
+        return self._problem
 
     def run_round(self, pool: PoolLike) -> RoundReport:
         """Train and measure one round."""

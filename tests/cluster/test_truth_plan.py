@@ -184,7 +184,7 @@ def test_only_rows_made_alike_are_taken_over(tmp_path: Path, monkeypatch: pytest
         return Building(PLAN, data, out, resources=Resources(threads), others=[partial]).taken_over
 
     assert taken_over() == 2
-    assert taken_over(resources=Resources(2)) == 0
+    assert taken_over(threads=2) == 0
     changed = dataclasses.replace(images, test=images.test.select(torch.arange(10)))
     assert taken_over(changed) == 0
     with pytest.raises(TruthError, match=r"other circumstances \(another threads\); move it away"):
