@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -68,15 +69,15 @@ def search_paths(
         **settings.options,
     )
     found: list[Found] = []
-    while len(found) < settings.budget:
-        asked = searcher.ask()[: settings.budget - len(found)]
-        if not asked:
-            break
-        owners = [str(plan.owner(architecture, labels)) for architecture in asked]
-        scores = service.score_all([(versions[owner], a) for owner, a in zip(owners, asked, strict=True)])
-        values = [score.value(plan.config.score.metric) for score in scores]
-        searcher.tell(asked, values)
-        for architecture, value, score, owner in zip(asked, values, scores, owners, strict=True):
-            found.append(Found(len(found) + 1, architecture, value, score.loss, score.accuracy, owner))
-    service.close()
+    with closing(service):
+        while len(found) < settings.budget:
+            asked = searcher.ask()[: settings.budget - len(found)]
+            if not asked:
+                break
+            owners = [str(plan.owner(architecture, labels)) for architecture in asked]
+            scores = service.score_all([(versions[owner], a) for owner, a in zip(owners, asked, strict=True)])
+            values = [score.value(plan.config.score.metric) for score in scores]
+            searcher.tell(asked, values)
+            for architecture, value, score, owner in zip(asked, values, scores, owners, strict=True):
+                found.append(Found(len(found) + 1, architecture, value, score.loss, score.accuracy, owner))
     return found

@@ -42,29 +42,37 @@ class Resources:
         return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
 
     def slots(self) -> int:
-        """Return how many such processes the Ray that is connected to can hold at the same time, at least one."""
-        have = _available()
-        slots = int(have.get("CPU", 1)) // self.cpus
-        if self.gpus:
-            slots = min(slots, int(have.get("GPU", 0) / self.gpus))
-        return max(1, slots)
+        """Return how many such processes the nodes of the connected Ray can hold at the same time, at least one."""
+        return max(1, sum(self._on(node) for node in _nodes()))
 
     def check_fit(self) -> None:
-        """Refuse a Ray that can never hold one such process.
+        """Refuse a Ray of which no node can ever hold one such process.
 
         Raises:
-            RunError: It has too few CPUs or GPUs in all.
+            RunError: With what the largest node has.
         """
-        have = _available()
+        nodes = _nodes()
+        if any(self._on(node) for node in nodes):
+            return
         for key, name, wanted in (("CPU", "cpus", self.cpus), ("GPU", "gpus", self.gpus)):
-            if wanted > have.get(key, 0):
-                raise RunError(
-                    f"no trial fits: ray.{name}_per_trial is {wanted:g}, this Ray has {have.get(key, 0):g} {key}s"
-                )
+            most = max((node.get(key, 0) for node in nodes), default=0)
+            if wanted > most:
+                largest = f"the largest node of this Ray has {most:g} {key}s"
+                raise RunError(f"no trial fits: ray.{name}_per_trial is {wanted:g}, {largest}")
+        raise RunError(f"no trial fits: no node of this Ray has {self.cpus} CPUs and {self.gpus:g} GPUs together")
+
+    def _on(self, node: dict[str, float]) -> int:
+        """Return how many fit on a node; a fraction of a GPU lies on one GPU."""
+        fit = int(node.get("CPU", 0)) // self.cpus
+        if not self.gpus:
+            return fit
+        gpus = int(node.get("GPU", 0))
+        on_gpus = gpus * int(1 / self.gpus + 1e-9) if self.gpus < 1 else int(gpus / self.gpus)
+        return min(fit, on_gpus)
 
 
-def _available() -> dict[str, Any]:
+def _nodes() -> list[dict[str, float]]:
+    """Return the resources of each node that is alive."""
     import ray
 
-    resources: dict[str, Any] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return resources
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]

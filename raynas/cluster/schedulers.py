@@ -50,8 +50,13 @@ class TurnScheduler(FIFOScheduler):
         return next(iter([*paused, *chosen] if len(chosen) < running else [*chosen, *paused]), None)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Hold back a trial that died after its report of this turn: Tune would start it again at once."""
-        if trial.config["partition"] in self._standings:
+        """Hold back a trial that died after its report of this turn, or given up while it was saved once more.
+
+        Tune would start it again at once. Given up, it is stopped at the end of the turn.
+        """
+        label = trial.config["partition"]
+        given_up = self._action(label) == TrialScheduler.STOP and self._turn.train
+        if label in self._standings or given_up:
             tune_controller._tune_controller._set_trial_status(trial, Trial.PAUSED)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:

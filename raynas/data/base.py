@@ -59,7 +59,8 @@ class ImageData:
 
     def to(self, device: torch.device | str) -> ImageData:
         """Return the data set with its batches on the device; itself if they are there already."""
-        if self.train.black.device == torch.device(device):
+        wanted, have = torch.device(device), self.train.black.device
+        if wanted.type == have.type and wanted.index in (None, have.index):
             return self
         parts = {part: getattr(self, part).to(device) for part in ("train", "valid", "test")}
         return replace(self, **parts)

@@ -143,7 +143,7 @@ class TensorSplit(Split):
 
 def send(tensor: Tensor, device: torch.device | str) -> Tensor:
     """Return a tensor on the device; to a GPU it is copied while the process goes on."""
-    if torch.device(device).type == "cuda":
+    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 

@@ -57,16 +57,16 @@ def normalise_groups(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor
         bias: The shift (C,), if any.
         eps: Added to the variance.
     """
-    apart = x.view(groups, -1, *x.shape[1:])
+    apart = x.view(groups, -1, *x.shape[1:]).float()  # statistics, and what is made of them, are never bfloat16
     over = [1, *range(3, apart.ndim)]
-    variance, mean = torch.var_mean(apart.float(), over, correction=0, keepdim=True)
+    variance, mean = torch.var_mean(apart, over, correction=0, keepdim=True)
     scale = torch.rsqrt(variance + eps)
     if weight is not None:
         scale = scale * weight.view(-1, *[1] * (x.ndim - 2))
     shift = -mean * scale
     if bias is not None:
         shift = shift + bias.view(-1, *[1] * (x.ndim - 2))
-    return torch.addcmul(shift.to(x.dtype), apart, scale.to(x.dtype)).flatten(0, 1)
+    return torch.addcmul(shift, apart, scale).flatten(0, 1).to(x.dtype)
 
 
 class BatchNorm(SharedLayer):
@@ -111,7 +111,8 @@ class BatchNorm(SharedLayer):
         if not self.training:
             if self._collected is not None:
                 over = [dim for dim in range(x.ndim) if dim != 1]
-                self._collected.append((x.mean(over), x.var(over)))
+                wide = x.float() if x.dtype == torch.bfloat16 else x
+                self._collected.append((wide.mean(over), wide.var(over)))
             if self._override is not None:
                 mean, var = self._override
                 from_batch = False

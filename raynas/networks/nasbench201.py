@@ -23,9 +23,17 @@ from raynas.networks.steps import Step
 from raynas.networks.supernet import NETWORKS, Supernet
 from raynas.spaces import Architecture, Space
 
-NUMBER_BYTES = 64
-"""Architectures that run as one batch take at most so many bytes of free memory a number in a feature map: a cell holds
-some ten maps at a time, of float32."""
+
+def _most_together(numbers: int, device: torch.device) -> int:
+    """Return how many architectures to run as one batch on a GPU.
+
+    Args:
+        numbers: In a feature map of the first stage.
+        device: The GPU, of which other processes may take their part at the same moment.
+    """
+    free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    map_bytes = 4 * numbers
+    return max(1, min(64, free // 4 // (16 * map_bytes)))  # a cell holds some ten maps at a time
 
 
 @NETWORKS.register("nasbench201")
@@ -89,7 +97,7 @@ class Nasbench201Supernet(Supernet):
             return super().forward_path(images, architecture)
         options = architecture.options
         blocks = [block for block in self.blocks if isinstance(block, Cell | ReductionBlock)]
-        parts = [block.part(options) if isinstance(block, Cell) else block.part for block in blocks]
+        parts = [block.part(options) if isinstance(block, Cell) else block.part() for block in blocks]
         known = [part for part in parts if part is not None]
         if len(known) < len(parts) or not takes_gradients(known):
             return super().forward_path(images, architecture)
@@ -105,8 +113,7 @@ class Nasbench201Supernet(Supernet):
         if images.device.type != "cuda" or not all(norm.uses_batch for norm in batch_norms(self)):
             yield from super().different_outputs(images, architectures)
             return
-        numbers = images.numel() // images.shape[1] * self.channels
-        size = max(1, torch.cuda.mem_get_info(images.device)[0] // (NUMBER_BYTES * numbers))
+        size = _most_together(images.numel() // images.shape[1] * self.channels, images.device)
         for start in range(0, len(architectures), size):
             yield from enumerate(self.together(images, architectures[start : start + size]), start)
 

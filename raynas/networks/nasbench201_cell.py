@@ -21,21 +21,17 @@ class Cell(nn.Module):
     """One cell: a `Choice` on each of the six edges.
 
     `forward` on a tensor runs the cell as a `Program`; what traces or measures the network walks the edges.
+    The modules on the edges are not called then, and hooks on them not run; `by_edges` calls them.
     """
 
     def __init__(self, space: Space, channels: int, *, affine: bool, track: bool) -> None:
         super().__init__()
         self.edges = nn.ModuleList()
-        self._layers: dict[tuple[int, str], Layer] = {}
-        """Convolution and batch norm of each candidate that has them, by edge and operation."""
-        for edge, decision in enumerate(space.decisions):
+        for decision in space.decisions:
             candidates = {
                 name: nasbench201_operation(name, channels, affine=affine, track=track) for name in decision.options
             }
             self.edges.append(Choice(decision.name, candidates))
-            for name, operation in candidates.items():
-                if isinstance(operation, ReluConvBn):
-                    self._layers[edge, name] = operation.conv, operation.norm
 
     def forward(self, x: Tensor, options: tuple[str, ...]) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W); zeros where no edge connects input and output."""
@@ -51,7 +47,11 @@ class Cell(nn.Module):
     def part(self, options: tuple[str, ...]) -> Part | None:
         """Return the program of these options with its layers; None if nothing connects input and output."""
         cell = cell_program(options)
-        return None if cell is None else (cell.program, [self._layers[place] for place in cell.convolutions])
+        return None if cell is None else (cell.program, [self._layer(*place) for place in cell.convolutions])
+
+    def _layer(self, edge: int, operation: str) -> Layer:
+        block: ReluConvBn = self.edges[edge].candidates[operation]  # type: ignore[assignment, index]
+        return block.conv, block.norm
 
     def by_edges(self, x: Tensor, options: tuple[str, ...]) -> Tensor:
         """Run the cell edge by edge: what `forward` computes, as torch's own operations, for any kind of gradient."""

@@ -107,17 +107,18 @@ class ReductionBlock(nn.Module):
         )
         self.shortcut = nn.Sequential(nn.AvgPool2d(2, 2), nn.Conv2d(channels_in, channels_out, 1, bias=False))
 
-        first, second = self.body
-        layers: list[Layer] = [(first[1], first[2]), (second[1], second[2]), (self.shortcut[1], None)]  # type: ignore[index, list-item]
-        self.part: Part = (_REDUCTION, layers)
-        """What `forward` runs."""
-
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H/2, W/2)."""
         stand_in = not isinstance(x, Tensor)
-        if stand_in or several_groups() or (torch.is_grad_enabled() and not takes_gradients([self.part])):
+        if stand_in or several_groups() or (torch.is_grad_enabled() and not takes_gradients([self.part()])):
             return self.by_modules(x)
-        return run([self.part], x)
+        return run([self.part()], x)
+
+    def part(self) -> Part:
+        """Return the program with its layers."""
+        first, second = self.body
+        layers: list[Layer] = [(first.conv, first.norm), (second.conv, second.norm), (self.shortcut[1], None)]  # type: ignore[list-item]
+        return _REDUCTION, layers
 
     def by_modules(self, x: Tensor) -> Tensor:
         """Run module by module: what `forward` computes, as torch's own operations, for any kind of gradient."""

@@ -21,7 +21,8 @@ class Scorer:
     """
 
     def __init__(self, jobs: Mapping[str, SupernetJob], data: ImageData) -> None:
-        self._jobs, self._data = jobs, data
+        (device,) = {job.device for job in jobs.values()}
+        self._jobs, self._data = jobs, data.to(device)
         self._networks: dict[str, Supernet] = {}
         self._versions: dict[str, Version] = {}
 
@@ -47,5 +48,6 @@ class Scorer:
 
 def images_an_architecture(protocol: ScoreProtocol, data: ImageData) -> int:
     """Return how many images are passed forward to score one architecture."""
-    images = len(data.valid.first(protocol.images))
-    return images + (len(data.train.first(protocol.recalibrate_images)) if protocol.batch_norm == "recalibrate" else 0)
+    images = min(len(data.valid), protocol.images or len(data.valid))
+    again = min(len(data.train), protocol.recalibrate_images) if protocol.batch_norm == "recalibrate" else 0
+    return images + again

@@ -165,6 +165,10 @@ class Trainer:
         """Continue exactly where `state_dict` was taken."""
         self.supernet.load_state_dict(state["supernet"])
         self._optimizer.load_state_dict(state["optimizer"])
+        for parameter, kept in self._optimizer.state.items():
+            if kept.get("momentum_buffer") is not None:
+                # Laid out as the parameter is: the fused step walks through both as they lie in memory.
+                kept["momentum_buffer"] = torch.empty_like(parameter).copy_(kept["momentum_buffer"])
         self.step = state["step"]
         self._paths.bit_generator.state = state["paths"]
         self._batches.load_state_dict(state["batches"])

@@ -72,12 +72,15 @@ class Weights:
         return {name: _view(block, place) for name, place in self.places.items()}
 
     def attach(self, network: nn.Module) -> None:
-        """Let a network use these tensors in place of its own, without copying any; it must not be trained then.
+        """Let a network use these tensors in place of its own; it must not be trained then.
+
+        On a CPU none is copied; a network on a GPU gets copies there.
 
         Args:
             network: The network whose ``state_dict()`` was taken, or one built like it.
         """
-        network.load_state_dict(self.tensors(), assign=True)
+        on_cpu = all(tensor.device.type == "cpu" for tensor in network.state_dict().values())
+        network.load_state_dict(self.tensors(), assign=on_cpu)
         network.requires_grad_(False)
 
 

@@ -23,6 +23,7 @@ from raynas.spaces import Architecture
 from raynas.streams import stream
 from raynas.training.job import SupernetJob
 from raynas.training.ledger import Span
+from raynas.training.scorer import images_an_architecture
 from raynas.training.scoring import Score, score_architectures
 from raynas.training.trainer import Trainer
 
@@ -151,10 +152,7 @@ class SupernetWorker:
         Architectures that are the same function under shared weights (`Space.shared_form`) are evaluated once.
         """
         distinct = len(set(map(self.job.space.shared_form, architectures)))
-        images = len(self.data.valid.first(self.job.protocol.images))
-        if self.job.protocol.batch_norm == "recalibrate":
-            images += len(self.data.train.first(self.job.protocol.recalibrate_images))
-        self.images_scored += distinct * images
+        self.images_scored += distinct * images_an_architecture(self.job.protocol, self.data)
         return score_architectures(self.supernet, self.data, architectures, self.job.protocol)
 
     def state_dict(self) -> dict[str, Any]:

@@ -42,16 +42,35 @@ def test_what_ray_is_asked_for() -> None:
 
 def test_slots_and_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as CPUs and GPUs allow."""
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0, "GPU": 1.0})
+    one_gpu = [{"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}}]
+    monkeypatch.setattr(ray, "nodes", lambda: one_gpu)
     assert Resources(1).slots() == 2
     assert Resources(2).slots() == 1
     assert Resources(1, 0.5).slots() == 2
     assert Resources(1, 1).slots() == 1
     Resources(2, 1).check_fit()
-    with pytest.raises(RunError, match=r"ray\.gpus_per_trial is 2, this Ray has 1 GPUs"):
+    with pytest.raises(RunError, match=r"ray\.gpus_per_trial is 2, the largest node of this Ray has 1 GPUs"):
         Resources(1, 2).check_fit()
-    with pytest.raises(RunError, match=r"ray\.cpus_per_trial is 3, this Ray has 2 CPUs"):
+    with pytest.raises(RunError, match=r"ray\.cpus_per_trial is 3, the largest node of this Ray has 2 CPUs"):
         Resources(3).check_fit()
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "slots"),
+    [
+        (Resources(3), [{"CPU": 4.0}] * 3, 3),  # an actor lies on one node
+        (Resources(1, 0.4), [{"CPU": 16.0, "GPU": 2.0}], 4),  # and its part of a GPU on one GPU
+        (Resources(1, 0.6), [{"CPU": 16.0, "GPU": 2.0}], 2),
+        (Resources(1, 0.1), [{"CPU": 16.0, "GPU": 1.0}], 10),
+        (Resources(1, 1), [{"CPU": 1.0, "GPU": 4.0}, {"CPU": 64.0}], 1),
+        (Resources(1, 2), [{"CPU": 16.0, "GPU": 3.0}, {"CPU": 16.0, "GPU": 1.0}], 1),
+    ],
+)
+def test_slots_of_nodes(
+    resources: Resources, nodes: list[dict[str, float]], slots: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": node} for node in nodes])
+    assert resources.slots() == slots
 
 
 @pytest.mark.ray

@@ -222,6 +222,31 @@ def test_a_trial_that_waits_and_is_rejected_is_saved_before_it_ends() -> None:
     assert controller.trials[0].status == Trial.TERMINATED
 
 
+class DiesWhileSaved(FakeController):
+    """Loses the process of the first trial that is saved once more before it ends."""
+
+    def _schedule_trial_save(self, trial: FakeTrial) -> None:
+        if self.saves:
+            super()._schedule_trial_save(trial)
+            return
+        self.saves.append(trial.config["partition"])
+        self._cached_trial_decisions.pop(trial.trial_id)  # as Tune does before it starts a trial again
+        self.retry(trial)
+
+
+@pytest.mark.parametrize("slots", [2, 4])
+def test_a_given_up_trial_that_dies_while_it_is_saved_trains_no_more(slots: int) -> None:
+    rounds = []
+    for kind in (FakeController, DiesWhileSaved):
+        rule = SCHEDULERS.make("greedy", tuple(QUALITY), 9, every=1, keep=0.5, survivors=1)
+        hooks = Hooks(lambda turn: None, lambda *_: 0, lambda label: None, lambda report: None)
+        controller = kind(TurnScheduler(rule, hooks), slots)
+        controller.run(False)
+        assert controller.saves
+        rounds.append({trial.config["partition"]: trial.rounds for trial in controller.trials})
+    assert rounds[0] == rounds[1]
+
+
 def test_when_all_fail_it_ends() -> None:
     _, turns, _, controller = play("uniform", 12, 2, fails=tuple(QUALITY))
     assert len(turns) == 1

@@ -55,7 +55,7 @@ def test_the_object_store_holds_the_data_twice(
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", lambda **keys: asked.update(keys))
     monkeypatch.setattr(ray, "shutdown", lambda: None)
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2})
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 2}}])
     with session.ray_session(RaySettings(object_store_mb=wanted), images):
         pass
     assert asked["object_store_memory"] == megabytes * 2**20

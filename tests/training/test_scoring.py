@@ -20,8 +20,8 @@ SPACE = raynas.space("nasbench201", connected=True)
 DATA = raynas.data("digits")
 
 
-def net(track: bool = False) -> Supernet:
-    return raynas.supernet(SPACE, input_shape=(1, 8, 8), channels=2, cells=1, track=track)
+def net(track: bool = False, affine: bool = False) -> Supernet:
+    return raynas.supernet(SPACE, input_shape=(1, 8, 8), channels=2, cells=1, track=track, affine=affine)
 
 
 def test_scores_are_loss_and_accuracy_of_the_batches() -> None:
@@ -115,9 +115,10 @@ def test_evaluation_of_one_adds_up_batch_by_batch() -> None:
     assert found == Score(loss / len(DATA.valid), 100.0 * right / len(DATA.valid))
 
 
+@pytest.mark.parametrize("affine", [False, True])
 @pytest.mark.parametrize("policy", ["batch", "recalibrate", "running"])
-def test_bfloat16_ranks_as_float32_does(policy: str) -> None:
-    supernet = net(track=True)
+def test_bfloat16_ranks_as_float32_does(policy: str, affine: bool) -> None:
+    supernet = net(track=True, affine=affine)
     settings = OptimizerSettings(batch_size=64, lr=0.05)
     Trainer(supernet, DATA.train, SAMPLERS.make("uniform", SPACE), settings, total_steps=150, seed=0, name="x").train(
         150

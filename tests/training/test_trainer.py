@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import math
 
@@ -93,6 +94,20 @@ def test_broken_and_continued_is_unbroken() -> None:
     assert second.train(6).loss == losses[1]
     for a, b in zip(whole.supernet.parameters(), second.supernet.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_state_of_another_memory_layout_is_continued() -> None:
+    """The fused step walks through memory: momentum must lie there as the weights do."""
+    first = make_trainer()
+    first.train(3)
+    state = copy.deepcopy(first.state_dict())
+    first.train(2)
+    other = make_trainer()
+    other.supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    other.load_state_dict(state)
+    other.train(2)
+    for ours, theirs in zip(other.supernet.parameters(), first.supernet.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-3)
 
 
 def test_augmented_training_continues_exactly() -> None:
