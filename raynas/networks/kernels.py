@@ -3,12 +3,13 @@
 Everything here works on plain tensors below autograd, forward and backward apart; `program` calls it.
 Results equal torch's own operations up to the order of sums. Shapes: (B, C, H, W), best channels-last.
 
-What was measured (two cores with AVX512 and AMX; `benchmarks/kernels.py`):
+What each is worth stands in the README's table (`benchmarks/kernels.py` measures it):
 
-* Average pooling of 3x3 is a depthwise convolution times a factor at the border: 3 to 40 times faster than torch's
-  pooling with what it does backward, but for small inputs, where a call of oneDNN costs more than all the work.
-* A 1x1 convolution of channels-last float32 is a matrix product: 1.2 to 1.5 times faster forward.
-* A small 3x3 convolution is a matrix product of its patches: 2 to 4 times faster than a call of oneDNN (50 to 150 us).
+* Average pooling of 3x3 is a depthwise convolution times a factor at the border, but for small inputs, where a call of
+  oneDNN costs more than all the work.
+* A 1x1 convolution of channels-last float32 is a matrix product.
+* A small 3x3 convolution is a matrix product of its patches, which spares the 50 to 150 us that a call of oneDNN takes
+  however little there is to do.
 """
 
 from __future__ import annotations
