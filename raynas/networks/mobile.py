@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from raynas.networks.batchnorm import BatchNorm
+from raynas.networks.operations import PointwiseConv2d
 from raynas.networks.steps import Step
 from raynas.networks.supernet import Choice
 from raynas.spaces import Decision
@@ -64,6 +65,8 @@ def conv_norm(
     style: BlockStyle, channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, groups: int = 1
 ) -> list[nn.Module]:
     """Return a convolution without bias and its batch norm."""
+    if kernel == stride == groups == 1:
+        return [PointwiseConv2d(channels_in, channels_out), style.norm(channels_out)]
     conv = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False)
     return [conv, style.norm(channels_out)]
 
