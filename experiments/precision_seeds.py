@@ -2,7 +2,7 @@
 
     python experiments/precision_seeds.py            (about five minutes on two cores; continues where it stopped)
 
-Runs go to runs/precision-<train>-<score>-seed<n>; the numbers to experiments/results/precision_seeds.json, with the
+Runs go to runs/precision-<trained in>-seed<n>; the numbers to experiments/results/precision_seeds.json, with the
 environment; the table in docs/speed.md between its two markers is written from that file.
 """
 
@@ -12,8 +12,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 
 import raynas
+from raynas.training.scoring import ScoreProtocol, score_architectures
 
 SEEDS = (0, 1, 2)
 PRECISIONS = (("float32", "float32"), ("float32", "bfloat16"), ("bfloat16", "bfloat16"))
@@ -23,17 +25,17 @@ PAGE = Path("docs/speed.md")
 MARKERS = ("<!-- results: experiments/precision_seeds.py -->", "<!-- end of results -->")
 
 
-def finished(train: str, score: str, seed: int) -> raynas.Run:
-    """Return the run, made now if it is not there: the root supernet only."""
-    out = Path("runs") / f"precision-{train}-{score}-seed{seed}"
+def finished(precision: str, seed: int) -> raynas.Run:
+    """Return the run trained and scored in this precision, made now if it is not there: the root supernet only."""
+    out = Path("runs") / f"precision-{precision}-seed{seed}"
     if (out / "summary.json").exists():
         return raynas.load(out)
     settings = {
         "method.partition": None,
         "search.budget": 8,
         "search.verify.top": 0,
-        "train.precision": train,
-        "score.precision": score,
+        "train.precision": precision,
+        "score.precision": precision,
         "wandb.mode": "disabled",
         "seed": seed,
         "out": str(out),
@@ -41,22 +43,25 @@ def finished(train: str, score: str, seed: int) -> raynas.Run:
     return raynas.run("experiments/quickstart.yaml", **settings)
 
 
-def scores(run: raynas.Run) -> dict[str, tuple[float, float]]:
-    """Return score and truth of each architecture after the last round."""
-    ranking = run.ranking[run.ranking["round"] == run.ranking["round"].max()]
-    return {row.architecture: (row.score, row.truth) for row in ranking.itertuples()}
-
-
 def measure(seed: int) -> dict[str, float]:
     """Return the taus of one seed."""
+    exact, rough = (finished(precision, seed) for precision in ("float32", "bfloat16"))
+    last = exact.ranking[exact.ranking["round"] == exact.ranking["round"].max()]
+    architectures, truth = list(last["architecture"]), last["truth"].to_numpy()
+    protocol = ScoreProtocol(**{**exact.config.score.protocol.model_dump(), "precision": "bfloat16"})
+    network = exact.supernet("root").to(memory_format=torch.channels_last)
+    parsed = [network.space.parse(text) for text in architectures]
+    again = [score.value("loss") for score in score_architectures(network, raynas.data("digits"), parsed, protocol)]
+    other = rough.ranking[rough.ranking["round"] == rough.ranking["round"].max()].set_index("architecture")["score"]
+    scores = {
+        ("float32", "float32"): last["score"].to_numpy(),
+        ("float32", "bfloat16"): np.array(again),
+        ("bfloat16", "bfloat16"): other.loc[architectures].to_numpy(),
+    }
     found: dict[str, float] = {}
-    exact = scores(finished(*PRECISIONS[0], seed))
-    for train, score in PRECISIONS:
-        mine = scores(finished(train, score, seed))
-        values, truth = np.array(list(mine.values())).T
+    for (train, score), values in scores.items():
         found[f"{train}/{score}"] = raynas.rank(values, truth).kendall_tau
-        reference = np.array([exact[architecture][0] for architecture in mine])
-        found[f"{train}/{score} against float32"] = raynas.rank(values, reference).kendall_tau
+        found[f"{train}/{score} against float32"] = raynas.rank(values, scores["float32", "float32"]).kendall_tau
     return found
 
 
@@ -77,7 +82,7 @@ def markdown(rows: list[dict[str, float]]) -> str:
 def main() -> None:
     """Run what is missing and write results and table."""
     rows = [measure(seed) for seed in SEEDS]
-    environment = json.loads((finished(*PRECISIONS[0], SEEDS[0]).folder.path / "env.json").read_text())
+    environment = json.loads((finished("float32", SEEDS[0]).folder.path / "env.json").read_text())
     RESULTS.write_text(json.dumps({"environment": environment, "seeds": SEEDS, "runs": rows}, indent=1) + "\n")
     before, _, rest = PAGE.read_text().partition(MARKERS[0])
     after = rest.partition(MARKERS[1])[2]

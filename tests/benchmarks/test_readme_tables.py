@@ -51,7 +51,7 @@ def test_tables_tell_times_gains_and_what_was_not_run() -> None:
     assert "| training step in bfloat16 | 0.50 | 0.62 (0.25 to 0.75) |" in text
     assert "| training step | not run (no time) |" in text
     assert "| bfloat16 on top (training step) | 2.00 |" in text
-    assert "| two processes of one thread, against one of two | 0.50 |" in text
+    assert "| convolutions that leave one node merged into one | 0.50 |" in text
     assert "(Seconds to compile one operation: 25.)" in text
     assert "Some CPU (2 cores; avx512_bf16), 2 threads, torch 2.13.0, malloc default, 2026-11-22: `not_taken` (" in text
     assert "`step` (others used at most 7%)." in text

@@ -36,7 +36,7 @@ def test_no_ray_at_the_address_leaves_nothing_behind(monkeypatch: pytest.MonkeyP
 @pytest.mark.ray
 def test_a_ray_too_small_for_a_trial(local_ray: None) -> None:
     with (
-        pytest.raises(RunError, match="cpus_per_trial is 64, this Ray has 2 CPUs"),
+        pytest.raises(RunError, match="cpus_per_trial is 64, the largest node of this Ray has 2 CPUs"),
         ray_session(RaySettings(cpus_per_trial=64)),
     ):
         pass
