@@ -8,8 +8,8 @@ What each is worth stands in the README's table (`benchmarks/kernels.py` measure
 * Average pooling of 3x3 is a depthwise convolution times a factor at the border, but for small inputs, where a call of
   oneDNN costs more than all the work.
 * A 1x1 convolution of channels-last float32 is a matrix product.
-* A small 3x3 convolution is a matrix product of its patches, which spares the 50 to 150 us that a call of oneDNN takes
-  however little there is to do.
+* A small 3x3 convolution is a matrix product of its patches, which spares what a call of oneDNN costs however little
+  there is to do.
 """
 
 from __future__ import annotations

@@ -107,8 +107,7 @@ class Nasbench201Supernet(Supernet):
     def different_outputs(self, images: Tensor, architectures: Sequence[Architecture]) -> Iterator[tuple[int, Tensor]]:
         """Yield places and outputs: as many at once as there is memory for on a GPU, one after another on a CPU.
 
-        There one after another was measured to be as fast or faster at all sizes but the smallest
-        (`benchmarks/kernels.py`).
+        There one after another was measured to be faster, with 2 images of 8x8 too (`benchmarks/kernels.py`).
         """
         if images.device.type != "cuda" or not all(norm.uses_batch for norm in batch_norms(self)):
             yield from super().different_outputs(images, architectures)

@@ -1,9 +1,8 @@
 """The C library's allocator, told to keep what is freed.
 
 A training step or a score allocates and frees the same large buffers again and again. glibc hands each of them back to
-the kernel, which must clear every page anew when it is touched next: hundreds to tens of thousands of page faults a
-step. Kept, scoring is 1.2 to 1.5 times faster, and the slow tail of steps on a busy machine is gone; the process then
-stays as large as it ever was.
+the kernel, which must clear every page anew when it is touched next. Kept, that work is spared (the README's table says
+what it is worth in scoring); the process then stays as large as it ever was.
 """
 
 from __future__ import annotations
