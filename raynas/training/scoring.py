@@ -79,8 +79,8 @@ def score_architectures(
 
     Architectures of equal `Space.shared_form` are evaluated once, and what different ones begin with in common is
     computed once (see `Supernet.outputs`), except under the policy ``recalibrate``, where each has statistics of its
-    own. On a CPU a score depends neither on what else is scored nor on the order; on a GPU, where architectures run as one
-    batch, it does in the last digits.
+    own. On a CPU a score depends neither on what else is scored nor on the order; on a GPU, where architectures run as
+    one batch, it does in the last digits.
 
     Args:
         supernet: Holds every one of the architectures.

@@ -34,8 +34,8 @@ class Place(NamedTuple):
 class Weights:
     """The tensors of a ``state_dict()``, in one array.
 
-    One array is sent at the price of one, where a thousand tensors cost their number (`benchmarks/orchestration.py`); and
-    what Ray keeps of an array is the same memory for all processes of a machine.
+    One array is sent at the price of one, where a thousand tensors cost their number (`benchmarks/orchestration.py`);
+    and what Ray keeps of an array is the same memory for all processes of a machine.
 
     Args:
         block: (bytes,) uint8.
