@@ -21,7 +21,7 @@ from benchmarks.bare import FORMS, Alone, Form, training_step
 from benchmarks.harness import Contender, Timings, measure
 from benchmarks.report import KeepMemory, Out, Quick, Report, Threads
 from benchmarks.workload import Images, cifar10, paths, shared_network
-from raynas.methods import Sampler
+from raynas.methods import Sampler, TrainingView
 from raynas.spaces import Architecture
 from raynas.training.settings import OptimizerSettings
 from raynas.training.trainer import Trainer
@@ -54,7 +54,7 @@ class GivenPath(Sampler):
 
     path: Architecture
 
-    def next_step(self, rng: np.random.Generator) -> list[Architecture]:
+    def next_step(self, view: TrainingView, rng: np.random.Generator) -> list[Architecture]:
         """Return it."""
         del rng
         return [self.path]

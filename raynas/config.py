@@ -18,6 +18,7 @@ from raynas.config_components import (
     DEFAULT_SAMPLER,
     DEFAULT_SCHEDULER,
     DEFAULT_SEARCHER,
+    DEFAULT_SHARING,
     Metric,
     check_components,
     component_mapping,
@@ -25,7 +26,7 @@ from raynas.config_components import (
 from raynas.config_errors import explain
 from raynas.data import DATA
 from raynas.errors import ConfigError, nearest
-from raynas.methods import SAMPLERS
+from raynas.methods import CURRICULA, REGULARIZERS, SAMPLERS, SHARINGS, MethodPlan
 from raynas.registry import Registry
 from raynas.search import SCHEDULERS, SEARCHERS
 from raynas.spaces import SPACES
@@ -58,7 +59,17 @@ def _named(registry: Registry[Any], default: str | None = None) -> BeforeValidat
     return BeforeValidator(lambda value: component_mapping(value, registry, default))
 
 
-_COMPONENT_KEYS = ("space", "data", "truth", "scheduler", "search", "method.sampler")
+_COMPONENT_KEYS = (
+    "space",
+    "data",
+    "truth",
+    "scheduler",
+    "search",
+    "method.sampler",
+    "method.sharing",
+    "method.regularizer",
+    "method.curriculum",
+)
 """Where a text stands for a section with that name."""
 _BATCH_NORM = ("affine", "track")
 """Options of a supernet's network that networks trained alone do not take."""
@@ -121,14 +132,40 @@ class PartitionSettings(Section):
 class MethodSettings(Section):
     """The parts of the method; each has a neutral setting, its default; all neutral is SPOS."""
 
-    sampler: Annotated[Component, _named(SAMPLERS, DEFAULT_SAMPLER)] = Component(name=DEFAULT_SAMPLER)
+    sampler: Annotated[Component, _named(SAMPLERS, DEFAULT_SAMPLER), Field(description="which paths are trained")] = (
+        Component(name=DEFAULT_SAMPLER)
+    )
+    sharing: Annotated[Component, _named(SHARINGS, DEFAULT_SHARING), Field(description="what uses which weights")] = (
+        Component(name=DEFAULT_SHARING)
+    )
+    regularizer: Annotated[
+        Component | None, _named(REGULARIZERS), Field(description="a term beside the loss; null for none")
+    ] = None
+    curriculum: Annotated[
+        Component | None, _named(CURRICULA), Field(description="what changes during the training; null for nothing")
+    ] = None
     partition: Annotated[PartitionSettings | None, Field(description="null for one supernet of the whole space")] = None
+
+    @property
+    def plan(self) -> MethodPlan:
+        """The parts by name, but for the partition."""
+        regularizer, curriculum = self.regularizer, self.curriculum
+        return MethodPlan(
+            (self.sampler.name, self.sampler.options),
+            (self.sharing.name, self.sharing.options),
+            None if regularizer is None else (regularizer.name, regularizer.options),
+            None if curriculum is None else (curriculum.name, curriculum.options),
+        )
 
 
 class TrainSettings(OptimizerSettings):
-    """How supernets are trained."""
+    """How supernets are trained. The budget is images trained, and images that the method scores at their cost."""
 
-    round_images: Annotated[int, Field(ge=2, description="images trained a round")] = 9600
+    round_images: Annotated[int, Field(ge=2, description="images of the budget a round")] = 9600
+    heldout: Annotated[
+        float | None,
+        Field(ge=0, le=0.9, description="share of the training images kept for the method; null for what it asks for"),
+    ] = None
     root_rounds: Annotated[int, Field(ge=1, description="rounds of the root supernet")] = 4
     partition_rounds: Annotated[int, Field(ge=1, description="rounds of all partitions together")] = (
         DEFAULT_PARTITION_ROUNDS

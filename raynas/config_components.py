@@ -13,7 +13,7 @@ import pydantic
 from raynas.config_errors import explain
 from raynas.data import DATA
 from raynas.errors import ConfigError, RaynasError
-from raynas.methods import SAMPLERS
+from raynas.methods import CURRICULA, REGULARIZERS, SAMPLERS, SHARINGS, Part, Stack
 from raynas.networks import NETWORKS
 from raynas.registry import Registry
 from raynas.search import SCHEDULERS, SEARCHERS
@@ -24,6 +24,7 @@ from raynas.truth import TruthTable, truth
 T = TypeVar("T")
 
 DEFAULT_SAMPLER = "uniform"
+DEFAULT_SHARING = "positions"
 DEFAULT_SCHEDULER = "greedy"
 DEFAULT_SEARCHER = "evolution"
 DEFAULT_PARTITION_ROUNDS = 20
@@ -108,8 +109,11 @@ def check_components(plain: dict[str, Any]) -> Findings:
         network = plain.get("network") or {}
         findings.component("network", NETWORKS, {**network, "name": space_name} if isinstance(network, dict) else None)
     data_name = findings.component("data", DATA, plain.get("data"))
-    sampler = _section(plain, "method").get("sampler", {})
-    findings.component("method.sampler", SAMPLERS, sampler, default=DEFAULT_SAMPLER)
+    method = _section(plain, "method")
+    findings.component("method.sampler", SAMPLERS, method.get("sampler", {}), default=DEFAULT_SAMPLER)
+    findings.component("method.sharing", SHARINGS, method.get("sharing", {}), default=DEFAULT_SHARING)
+    findings.component("method.regularizer", REGULARIZERS, method.get("regularizer"))
+    findings.component("method.curriculum", CURRICULA, method.get("curriculum"))
     scheduler = findings.component("scheduler", SCHEDULERS, plain.get("scheduler", {}), default=DEFAULT_SCHEDULER)
     findings.component("search", SEARCHERS, plain.get("search", {}), default=DEFAULT_SEARCHER, other_keys=SEARCH_KEYS)
 
@@ -120,6 +124,8 @@ def check_components(plain: dict[str, Any]) -> Findings:
         chosen = findings.attempt("space", lambda: space(name, **options))
     if chosen is not None and isinstance(decisions, list) and decisions and all(isinstance(d, str) for d in decisions):
         _check_partition(findings, plain, chosen, decisions, str(scheduler))
+    if chosen is not None:
+        _check_stack(findings, plain, chosen, data_name)
     _check_truth(findings, plain, chosen, data_name)
     for key in ("search.verify.recipe", "truth.train.recipe"):
         _check_recipe(findings, key, _section(plain, key), space_name)
@@ -141,6 +147,46 @@ def _check_partition(
     elif parts is not None and isinstance(rounds, int) and "scheduler" in findings.options:
         labels, options = tuple(part.label for part in parts), findings.options["scheduler"]
         findings.attempt("scheduler", lambda: SCHEDULERS.make(scheduler, labels, rounds, **options))
+
+
+def _check_stack(findings: Findings, plain: dict[str, Any], chosen: Space, data_name: str | None) -> None:
+    """Ask each part of the method whether it goes together with the others, the space and the task."""
+    kinds: dict[str, Callable[[str, dict[str, Any]], Part]] = {
+        "sampler": lambda name, options: SAMPLERS.make(name, chosen, **options),
+        "sharing": lambda name, options: SHARINGS.make(name, **options),
+        "regularizer": lambda name, options: REGULARIZERS.make(name, (), **options),
+        "curriculum": lambda name, options: CURRICULA.make(name, **options),
+    }
+    defaults = {"sampler": DEFAULT_SAMPLER, "sharing": DEFAULT_SHARING}
+    names = {kind: component_name(_section(plain, "method").get(kind), defaults.get(kind)) for kind in kinds}
+    stack = Stack(
+        chosen,
+        names["sampler"] or DEFAULT_SAMPLER,
+        names["sharing"] or DEFAULT_SHARING,
+        names["regularizer"],
+        names["curriculum"],
+        "given" if _section(plain, "method").get("partition") else None,
+        data_task(data_name),
+        plain.get("truth") is not None,
+    )
+    for kind, make in kinds.items():
+        key, name = f"method.{kind}", names[kind]
+        if name is None or key not in findings.options:
+            continue
+        part = findings.attempt(key, lambda make=make, name=name, key=key: make(name, findings.options[key]))  # type: ignore[misc]
+        if part is not None:
+            findings.problems += [f"'{key}': {objection}" for objection in part.objections(stack)]
+
+
+def component_name(given: object, default: str | None) -> str | None:
+    """Return the name of a component as a configuration gives it; the default where it gives none."""
+    name = given.get("name", default) if isinstance(given, dict) else given
+    return name if isinstance(name, str) else default
+
+
+def data_task(name: str | None) -> str:
+    """Return the task of a data set, by its name."""
+    return "depth" if name is not None and name.startswith("depth") else "classification"
 
 
 def _check_truth(findings: Findings, plain: dict[str, Any], chosen: Space | None, data_name: str | None) -> None:

@@ -185,10 +185,13 @@ class Launch:
         for left in reversed(range(self.config.train.root_rounds)):
             report = ray.get(coming)
             self.pool.commit({"root": report.entries})
+            more = left and not report.metrics["finished"]
             # the actor goes on with the next round, or the state, while the trackers take in this one
-            coming = actor.run_round.remote(self.pool) if left else actor.state_dict.remote()
+            coming = actor.run_round.remote(self.pool) if more else actor.state_dict.remote()
             self.recorder.expect(["root"])
             self.report(report)
+            if not more:
+                break
         state: dict[str, Any] = ray.get(coming)
         ray.kill(actor)
         save_state(state, self.folder.checkpoint("root"))

@@ -122,7 +122,7 @@ def _job(config: Config, label: str, part: Space, rounds: int) -> SupernetJob:
         label=label,
         space=part,
         network=config.network,
-        sampler=(config.method.sampler.name, config.method.sampler.options),
+        method=config.method.plan,
         optimizer=config.train.optimizer if label == "root" else config.train.partition_optimizer,
         round_steps=config.train.round_steps,
         total_rounds=rounds,
@@ -131,6 +131,8 @@ def _job(config: Config, label: str, part: Space, rounds: int) -> SupernetJob:
         candidates=config.search.pool.candidates,
         rescore=config.search.pool.rescore,
         seed=config.seed,
+        heldout=config.train.heldout,
+        pool_capacity=config.search.pool.capacity,
         device=Resources.of(config.ray).device,
     )
 

@@ -1,52 +1,54 @@
-"""Path samplers: which architectures the next training step runs."""
+"""`Sampler`: which paths the next training step runs."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 
+from raynas.methods.part import Part
+from raynas.methods.view import Path, TrainingView
 from raynas.registry import Registry
+from raynas.search import Pool, PoolEntry
 from raynas.spaces import Architecture, Space
 
 
-class Sampler(ABC):
+class Sampler(Part, ABC):
     """Chooses the paths of each training step.
 
     Args:
         space: The (sub)space that the supernet holds.
     """
 
+    distils = False
+    """Whether the first path of a step teaches the others: these learn its output and not the labels."""
+
     def __init__(self, space: Space) -> None:
         self.space = space
 
     @abstractmethod
-    def next_step(self, rng: np.random.Generator) -> list[Architecture]:
-        """Return the architectures trained on the next batch; their gradients are summed into one step."""
+    def next_step(self, view: TrainingView, rng: np.random.Generator) -> Sequence[Path]:
+        """Return what is trained on the next batch; the gradients of several paths are summed into one step.
+
+        What it looks at to decide is charged to the budget by the view.
+        """
+
+    @property
+    def finished(self) -> bool:
+        """Whether it asks to end the training before the budget is spent."""
+        return False
+
+    def begin_round(self, pool: Pool) -> None:
+        """Take in the candidate pool as all supernets left it, restricted to this space; a copy to add to."""
+
+    def proposals(self) -> list[PoolEntry]:
+        """Return what it scored in the round that has just ended, for the pool; nothing unless it scores."""
+        return []
+
+    def candidates(self, rng: np.random.Generator, count: int) -> list[Architecture]:
+        """Return architectures that the worker scores for the pool after a round; drawn from the space by default."""
+        return [self.space.sample(rng) for _ in range(count)]
 
 
 SAMPLERS: Registry[Sampler] = Registry("sampler")
-
-
-@SAMPLERS.register("uniform")
-class UniformSampler(Sampler):
-    """One path a step, uniform over the space (SPOS; Guo et al., ECCV 2020, section 3.2).
-
-    The released code draws a FLOPs bin first and a path inside it; the paper's plain uniform draw is what this is.
-
-    Args:
-        space: The (sub)space that the supernet holds.
-        over: Uniform over architectures, or over classes of architectures that are the same function (as CLOSE trains
-            NAS-Bench-201), which only a space that can be enumerated knows.
-    """
-
-    def __init__(self, space: Space, *, over: Literal["architectures", "classes"] = "architectures") -> None:
-        super().__init__(space)
-        self._draw = space.sample if over == "architectures" else space.sample_class
-        if over == "classes":
-            space.classes()  # refuses a space too large to enumerate now, not in the middle of a run
-
-    def next_step(self, rng: np.random.Generator) -> list[Architecture]:
-        """Return one architecture."""
-        return [self._draw(rng)]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from raynas.errors import ConfigError, RunError
 from raynas.networks.batchnorm import BatchNorm
+from raynas.networks.mixture import MixedEdge, Mixture
 from raynas.networks.steps import Step, walk
 from raynas.registry import Registry
 from raynas.spaces import Architecture, Space
@@ -92,6 +93,9 @@ class Supernet(nn.Module):
     default_classes = 10
     """What `classes` is where it is not given."""
 
+    mixed_edges: Sequence[MixedEdge] = ()
+    """The edges whose operations a `Mixture` weighs, in order; none where the network cannot be relaxed."""
+
     def __init__(self, space: Space, input_shape: tuple[int, int, int], classes: int) -> None:
         super().__init__()
         if type(self).steps is Supernet.steps and type(self).forward_path is Supernet.forward_path:
@@ -127,13 +131,30 @@ class Supernet(nn.Module):
         out: Tensor = x
         return out
 
-    def forward(self, images: Tensor, architectures: Architecture | str | Sequence[Architecture | str]) -> Tensor:
-        """Run one architecture (or its string), (B, C, H, W) -> (B, K), or a list of A of them, -> (A, B, K).
+    def forward_mixture(self, images: Tensor, mixture: Mixture) -> Tensor:
+        """(B, C, H, W) -> logits (B, K) of a weighted sum of all architectures, operation by operation."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be relaxed")
+
+    def most_likely(self, mixture: Mixture) -> Architecture:
+        """Return the discrete architecture that a mixture stands for."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be relaxed")
+
+    def undecayed(self) -> Sequence[nn.Parameter]:
+        """Return the parameters that weight decay leaves alone; none unless overridden."""
+        return ()
+
+    def forward(
+        self, images: Tensor, architectures: Architecture | str | Mixture | Sequence[Architecture | str]
+    ) -> Tensor:
+        """Run one architecture (or its string, or a mixture), (B, C, H, W) -> (B, K), or a list of A, -> (A, B, K).
 
         Raises:
             ArchitectureError: A text is not an architecture.
             ValueError: An architecture is not in this (sub)space, or the images have another shape.
         """
+        if isinstance(architectures, Mixture):
+            self._checked(images, [])
+            return self.forward_mixture(images, architectures)
         if isinstance(architectures, Architecture | str):
             (architecture,) = self._checked(images, [architectures])
             return self.forward_path(images, architecture)

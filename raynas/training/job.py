@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 
-from raynas.data import ImageData
-from raynas.networks import Supernet, supernet
+from raynas.data import ImageData, Split
+from raynas.data.holdout import hold_out
+from raynas.methods import Landmark, MethodParts, MethodPlan
+from raynas.networks import Supernet
 from raynas.ranking import NoiseCeiling
 from raynas.spaces import Architecture, Space
-from raynas.streams import stream_seed
+from raynas.streams import stream, stream_seed
 from raynas.training.device import usable_device
 from raynas.training.scoring import ScoreProtocol
 from raynas.training.settings import OptimizerSettings
@@ -41,7 +43,7 @@ class SupernetJob:
         label: ``root`` or the partition's label; names its random streams.
         space: Its (sub)space.
         network: Options of the space's network.
-        sampler: The path sampler's name and options.
+        method: The parts of the method, but for the partition.
         optimizer: The training recipe.
         round_steps: Optimizer steps a round.
         total_rounds: Rounds of the whole learning-rate schedule.
@@ -50,13 +52,16 @@ class SupernetJob:
         candidates: Architectures drawn and scored for the pool after each round.
         rescore: Of the pool's entries in its space, how many of the best are scored anew after each round.
         seed: The run's seed.
+        heldout: The share of the training images that is held out; None for what the method's parts ask for.
+        landmarks: Architectures of known quality in its space, for a regularizer that uses them.
+        pool_capacity: Entries of the candidate pool.
         device: Where it is trained and scored: ``cpu``, or ``cuda`` for the process's GPU.
     """
 
     label: str
     space: Space
     network: Mapping[str, Any]
-    sampler: tuple[str, Mapping[str, Any]]
+    method: MethodPlan
     optimizer: OptimizerSettings
     round_steps: int
     total_rounds: int
@@ -65,7 +70,22 @@ class SupernetJob:
     candidates: int
     rescore: int
     seed: int
+    heldout: float | None = None
+    landmarks: tuple[Landmark, ...] = ()
+    pool_capacity: int = 100
     device: str = "cpu"
+
+    def parts(self) -> MethodParts:
+        """Return the parts of the method, made anew."""
+        return self.method.make(self.space, self.landmarks)
+
+    def split(self, train: Split) -> tuple[Split, Split | None]:
+        """Return the images that weights are trained on, and those held out: None where there are none.
+
+        Every supernet of a run holds out the same images.
+        """
+        wanted = self.parts().heldout_images(len(train)) if self.heldout is None else round(self.heldout * len(train))
+        return hold_out(train, wanted, stream(self.seed, "hold out")) if wanted else (train, None)
 
     def build(self, data: ImageData) -> Supernet:
         """Return the supernet with its initial weights, on its device.
@@ -73,7 +93,7 @@ class SupernetJob:
         Its weights lie channels-last: pooling and small convolutions take half the time on a CPU that way, and the
         logits agree to rounding.
         """
-        network = supernet(
+        network = self.parts().sharing.supernet(
             self.space,
             input_shape=data.input_shape,
             classes=data.classes,

@@ -24,8 +24,11 @@ class OptimizerSettings(BaseModel):
     precision: Annotated[
         Precision, Field(description="bfloat16 is faster where the hardware has it (AVX512-bf16, AMX, GPUs)")
     ] = "float32"
+    scoring_cost: Annotated[
+        float, Field(ge=0, le=1, description="what an image that a method only scores costs, beside 1 for one trained")
+    ] = 0.37
 
-    def lr_at(self, step: int, total: int) -> float:
-        """Return the learning rate of a step (0-based) of so many: half a cosine from lr to lr_min, flat after."""
-        progress = min(step / total, 1.0)
+    def lr_at(self, spent: float, total: float) -> float:
+        """Return the learning rate after so much of a budget: half a cosine from lr to lr_min, flat after."""
+        progress = min(spent / total, 1.0)
         return self.lr_min + (self.lr - self.lr_min) * 0.5 * (1 + math.cos(math.pi * progress))

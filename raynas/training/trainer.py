@@ -1,83 +1,61 @@
-"""The training loop of a supernet: sampled paths, one batch a step."""
+"""The training loop of a supernet: sampled paths, one batch a step, and what else the method asks for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from raynas.data import Augmentation, Split, TaskName
-from raynas.methods import Sampler
+from raynas.methods import Curriculum, Part, Regularizer, Sampler
 from raynas.networks import Supernet
-from raynas.streams import stream
-from raynas.training.precision import autocast, full_precision
+from raynas.streams import stream, stream_seed
+from raynas.training.batches import BatchStream
 from raynas.training.settings import OptimizerSettings
-from raynas.training.task import task as task_named
-
-
-class BatchStream:
-    """Endless batches of indices: each epoch is a new permutation, its incomplete last batch is dropped.
-
-    Args:
-        count: The number of images.
-        batch_size: Images a batch; at most `count` of them are taken.
-        rng: The stream of permutations.
-    """
-
-    def __init__(self, count: int, batch_size: int, rng: np.random.Generator) -> None:
-        self.count, self.batch_size, self.rng = count, min(batch_size, count), rng
-        self._order = np.empty(0, np.int64)
-        self._position = 0
-
-    def next(self) -> Tensor:
-        """Return the indices (B,) of the next batch."""
-        if self._position + self.batch_size > len(self._order):
-            self._order, self._position = self.rng.permutation(self.count), 0
-        batch = self._order[self._position : self._position + self.batch_size]
-        self._position += self.batch_size
-        return torch.as_tensor(batch)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what is needed to continue exactly here."""
-        return {
-            "order": torch.as_tensor(self._order),
-            "position": self._position,
-            "rng": self.rng.bit_generator.state,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where `state_dict` was taken."""
-        self._order, self._position = state["order"].numpy(), state["position"]
-        self.rng.bit_generator.state = state["rng"]
+from raynas.training.view import View, distillation_loss
 
 
 @dataclass(frozen=True)
 class TrainReport:
-    """What a stretch of training did: mean loss (the task's, an image), steps, images passed forward and backward."""
+    """What a stretch of training did.
+
+    Args:
+        loss: Mean loss of the paths trained (the task's, an image); NaN where there was no step.
+        steps: Optimizer steps.
+        images_trained: Images passed forward and backward.
+        images_scored: Images that the method passed forward only.
+    """
 
     loss: float
     steps: int
     images_trained: int
+    images_scored: int
 
 
 class Trainer:
     """Trains a supernet in place and can stop, save and continue at any step.
+
+    The budget is counted in images: those passed forward and backward, and, at `OptimizerSettings.scoring_cost` each,
+    those that the method passes forward only to decide what to train.
 
     Args:
         supernet: The network; parameters that a path does not touch get no gradient, momentum or decay.
         train: The images to train on.
         sampler: Chooses each step's paths.
         settings: Optimizer and schedule.
-        total_steps: Length of the cosine schedule, in steps.
+        total_steps: The budget: as many images as so many plain steps take; the learning rate's schedule is as long.
         seed: The run's seed.
         name: What is trained (``root``, a partition's label): each name has its own random streams.
         task: What is learned.
         augmentation: What is done to the images; None for nothing.
         fused: Whether the optimizer's step is one call for all parameters: faster, and other in the last bits.
+        heldout: Images set aside for the parts of the method; None for none.
+        regularizer: A term beside the loss.
+        curriculum: What changes in the course of the training.
     """
 
     def __init__(
@@ -93,17 +71,39 @@ class Trainer:
         task: TaskName = "classification",
         augmentation: Augmentation | None = None,
         fused: bool = True,
+        heldout: Split | None = None,
+        regularizer: Regularizer | None = None,
+        curriculum: Curriculum | None = None,
     ) -> None:
         self.supernet, self.split, self.sampler, self.settings = supernet, train, sampler, settings
-        self.task, self.augmentation = task_named(task), augmentation
-        self.total_steps = total_steps
+        self.regularizer, self.curriculum, self.augmentation = regularizer, curriculum, augmentation
         self.step = 0
-        self._paths = stream(seed, "paths", name)
+        self.step_images = min(settings.batch_size, len(train))
+        self.view = View(
+            supernet,
+            train,
+            heldout,
+            settings,
+            total=total_steps * self.step_images,
+            seed=seed,
+            name=name,
+            task=task,
+            augmentation=augmentation,
+            restart=self._restart,
+        )
+        self._began = 0.0  # what was spent when the schedule began
+        self._target = 0.0  # what is to be spent by the end of the present round
+        self._streams = {purpose: stream(seed, purpose, name) for purpose in ("paths", "augment", "term", "curriculum")}
         self._batches = BatchStream(len(train), settings.batch_size, stream(seed, "batches", name))
-        self._changes = stream(seed, "augment", name)
+        for number, part in enumerate(self._parts().values()):
+            part.start(supernet, stream_seed(seed, "part", name, number))
         self._parameters = list(supernet.parameters())
+        undecayed = set(supernet.undecayed())
+        groups: list[dict[str, Any]] = [{"params": [p for p in self._parameters if p not in undecayed]}]
+        if undecayed:
+            groups.append({"params": [p for p in self._parameters if p in undecayed], "weight_decay": 0.0})
         self._optimizer = torch.optim.SGD(
-            self._parameters,
+            groups,
             lr=settings.lr,
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
@@ -113,25 +113,61 @@ class Trainer:
 
     def train(self, steps: int) -> TrainReport:
         """Take so many optimizer steps and return what was done."""
+        return self._until(lambda: self.step, self.step + steps)
+
+    def spend(self, steps: int) -> TrainReport:
+        """Spend what so many plain steps cost, or stop where the sampler asks to; return what was done.
+
+        What the last step spent beyond it is saved in the next round.
+        """
+        self._target += steps * self.step_images
+        return self._until(lambda: self.view.spent, self._target)
+
+    def _until(self, measure: Callable[[], float], target: float) -> TrainReport:
         if not self.supernet.training:  # walking through a thousand modules takes as long as a small step
             self.supernet.train()
-        losses, images = [], 0
-        for _ in range(steps):
-            for group in self._optimizer.param_groups:
-                group["lr"] = self.settings.lr_at(self.step, self.total_steps)
-            batch = self._batches.next()
-            x, y = self._take(batch)
-            self._optimizer.zero_grad(set_to_none=True)
-            for architecture in self.sampler.next_step(self._paths):
-                with autocast(self.settings.precision, x.device):
-                    outputs = self.supernet(x, architecture)
-                loss = self.task.loss(full_precision(outputs), y)
-                loss.backward()  # type: ignore[no-untyped-call]
-                losses.append(loss.detach())
-                images += len(batch)
-            self._optimizer_step()
-            self.step += 1
-        return TrainReport(torch.stack(losses).mean().item(), steps, images)
+        losses: list[Tensor] = []
+        trained, scored, first = self.view.images_trained, self.view.images_scored, self.step
+        while measure() < target and not self.sampler.finished:
+            losses += self._take_step()
+        loss = torch.stack(losses).mean().item() if losses else float("nan")
+        return TrainReport(
+            loss, self.step - first, self.view.images_trained - trained, self.view.images_scored - scored
+        )
+
+    def _take_step(self) -> list[Tensor]:
+        """Take one optimizer step and return the losses of its paths."""
+        view, sampler = self.view, self.sampler
+        if self.curriculum is not None:
+            self.curriculum.before_step(view, self._streams["curriculum"])
+        paths = sampler.next_step(view, self._streams["paths"])
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.settings.lr_at(view.spent - self._began, view.total - self._began)
+        batch = self._batches.next()
+        x, y = self._take(batch)
+        self._optimizer.zero_grad(set_to_none=True)
+        losses, teacher = [], None
+        for path in paths:
+            output = view.output(path, x)
+            loss = view.task.loss(output, y) if teacher is None else distillation_loss(output, teacher)
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+            if sampler.distils and teacher is None:
+                teacher = output
+            view.count(trained=len(batch))
+        if self.regularizer is not None:
+            self.regularizer.add_gradients(view, self._streams["term"])
+        self._optimizer_step()
+        self.step += 1
+        return losses
+
+    def _parts(self) -> dict[str, Part]:
+        parts = {"sampler": self.sampler, "regularizer": self.regularizer, "curriculum": self.curriculum}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def _restart(self) -> None:
+        self._began = self.view.spent
+        self._optimizer.state.clear()
 
     def _optimizer_step(self) -> None:
         """Clip and apply the gradients; only parameters that have one are touched."""
@@ -145,10 +181,14 @@ class Trainer:
                     self._optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         self._optimizer.step()
 
+    def diagnostics(self) -> dict[str, float]:
+        """Return what the parts of the method have to say of the round that has just ended."""
+        return {key: value for part in self._parts().values() for key, value in part.diagnostics().items()}
+
     def _take(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         if self.augmentation is None:
             return self.split.take(batch)
-        return self.split.take_augmented(batch, self.augmentation, self._changes)
+        return self.split.take_augmented(batch, self.augmentation, self._streams["augment"])
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizer, step and random streams; tensors on the CPU, where any process can read them."""
@@ -156,9 +196,12 @@ class Trainer:
             "supernet": _on_cpu(self.supernet.state_dict()),
             "optimizer": _on_cpu(self._optimizer.state_dict()),
             "step": self.step,
-            "paths": self._paths.bit_generator.state,
+            "began": self._began,
+            "target": self._target,
+            "view": self.view.state_dict(),
             "batches": self._batches.state_dict(),
-            "augment": self._changes.bit_generator.state,
+            "streams": {purpose: rng.bit_generator.state for purpose, rng in self._streams.items()},
+            "parts": {name: _on_cpu(part.state_dict()) for name, part in self._parts().items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -169,10 +212,13 @@ class Trainer:
             if kept.get("momentum_buffer") is not None:
                 # Laid out as the parameter is: the fused step walks through both as they lie in memory.
                 kept["momentum_buffer"] = torch.empty_like(parameter).copy_(kept["momentum_buffer"])
-        self.step = state["step"]
-        self._paths.bit_generator.state = state["paths"]
+        self.step, self._began, self._target = state["step"], state["began"], state["target"]
+        self.view.load_state_dict(state["view"])
         self._batches.load_state_dict(state["batches"])
-        self._changes.bit_generator.state = state["augment"]
+        for purpose, rng in self._streams.items():
+            rng.bit_generator.state = state["streams"][purpose]
+        for name, part in self._parts().items():
+            part.load_state_dict(state["parts"][name])
 
 
 def _on_cpu(state: Any) -> Any:

@@ -15,10 +15,9 @@ import numpy as np
 from torch import Tensor
 
 from raynas.data import ImageData
-from raynas.methods import SAMPLERS
 from raynas.networks.inherit import inherit
 from raynas.ranking import RankingReport, rank
-from raynas.search import PoolEntry
+from raynas.search import Pool, PoolEntry
 from raynas.spaces import Architecture
 from raynas.streams import stream
 from raynas.training.job import SupernetJob
@@ -72,19 +71,23 @@ class SupernetWorker:
         self.job = job
         self.supernet = job.build(data)
         self.data = data = data.to(job.device)
+        self.parts = parts = job.parts()
+        train, heldout = job.split(data.train)
         if parent_state is not None:
             inherit(self.supernet, parent_state)
-        name, options = job.sampler
         self.trainer = Trainer(
             self.supernet,
-            data.train,
-            SAMPLERS.make(name, job.space, **options),
+            train,
+            parts.sampler,
             job.optimizer,
             total_steps=job.round_steps * job.total_rounds,
             seed=job.seed,
             name=job.label,
             task=data.task,
             augmentation=data.augmentation,
+            heldout=heldout,
+            regularizer=parts.regularizer,
+            curriculum=parts.curriculum,
         )
         self.round = 0
         self.images_trained = 0
@@ -108,12 +111,15 @@ class SupernetWorker:
             spans.append(Span("score", start, time.time()))
         scored_before = self._reported_scored
         start = time.time()
-        trained = self.trainer.train(job.round_steps)
+        sampler = self.parts.sampler
+        sampler.begin_round(self._own_pool(pool))
+        trained = self.trainer.spend(job.round_steps)
         middle = time.time()
         self.round += 1
         self.images_trained += trained.images_trained
+        self.images_scored += trained.images_scored
 
-        fresh = [job.space.sample(self._candidates) for _ in range(job.candidates)]
+        fresh = sampler.candidates(self._candidates, job.candidates)
         mine = (entry.architecture for entry in pool.entries() if entry.architecture in job.space)
         known = list(
             itertools.islice((architecture for architecture in mine if architecture not in fresh), job.rescore)
@@ -124,6 +130,7 @@ class SupernetWorker:
         end = time.time()
 
         entries = [self._entry(a, s) for a, s in zip([*fresh, *known], proposed, strict=True)]
+        found = sampler.proposals()
         best = max(entries, key=lambda entry: (np.nan_to_num(entry.score, nan=-np.inf), entry.architecture.text))
         metrics = {
             "trial": job.label,
@@ -138,13 +145,18 @@ class SupernetWorker:
             "best_candidate": best.architecture.text,
             "best_candidate_score": best.score,
             "standing": self._standing(entries[: len(fresh)]),
-            "pool_overlap": pool.overlap_after(entries),
+            "pool_overlap": pool.overlap_after([*found, *entries]),
+            "budget": round(self.trainer.view.spent, 3),
+            "finished": sampler.finished,
+            **self.trainer.diagnostics(),
             "seconds_train": round(middle - start, 4),
             "seconds_score": round(end - middle, 4),
         }
         spans += [Span("train", start, middle), Span("score", middle, end)]
         self._reported_scored = self.images_scored
-        return RoundReport(metrics, ranked, entries, spans, trained.images_trained, self.images_scored - scored_before)
+        return RoundReport(
+            metrics, ranked, [*found, *entries], spans, trained.images_trained, self.images_scored - scored_before
+        )
 
     def score(self, architectures: Sequence[Architecture]) -> list[Score]:
         """Score architectures under the job's protocol, counting the images of what is evaluated.
@@ -174,6 +186,12 @@ class SupernetWorker:
         self.images_trained, self.images_scored = state["images_trained"], state["images_scored"]
         self._reported_scored, self.inherited_tau = state["reported_scored"], state["inherited_tau"]
         self._candidates.bit_generator.state = state["candidates"]
+
+    def _own_pool(self, pool: PoolLike) -> Pool:
+        """Return a copy of the shared pool's entries in this space, for the sampler to draw from and add to."""
+        own = Pool(self.job.pool_capacity)
+        own.add(entry for entry in pool.entries() if entry.architecture in self.job.space)
+        return own
 
     def _rank(self, scores: Sequence[Score]) -> RankingReport:
         values = [score.value(self.job.protocol.metric) for score in scores]

@@ -12,6 +12,7 @@ from torch.nn import functional
 import raynas
 from raynas.data import Augmentation, ImageData, TensorSplit
 from raynas.methods import SAMPLERS
+from raynas.networks import Supernet
 from raynas.training.scoring import evaluate
 from raynas.training.settings import OptimizerSettings
 from raynas.training.task import task
@@ -136,14 +137,14 @@ def test_training_and_scoring_follow_the_task() -> None:
     """A single convolution learns depths that are a function of colour."""
     space = raynas.space("nasbench201", connected=True)
 
-    class Colour(torch.nn.Module):
+    class Colour(Supernet):
         def __init__(self) -> None:
-            super().__init__()
+            super().__init__(space, (3, 12, 12), 1)
             torch.manual_seed(0)
             self.mix = torch.nn.Conv2d(3, 1, 1)
 
-        def forward(self, x: torch.Tensor, architecture: object) -> torch.Tensor:
-            return self.mix(x)
+        def forward_path(self, images: torch.Tensor, architecture: object) -> torch.Tensor:
+            return self.mix(images)
 
     pixels = torch.randint(0, 256, (64, 3, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     depths = 1 / (0.1 + pixels[:, :1].float() / 255)
@@ -151,7 +152,7 @@ def test_training_and_scoring_follow_the_task() -> None:
     data = ImageData("colour", split, split, split, 1, "depth", Augmentation(crop=2, flip=True))
     net = Colour()
     trainer = Trainer(
-        net,  # type: ignore[arg-type]
+        net,
         data.train,
         SAMPLERS.make("uniform", space),
         OptimizerSettings(batch_size=16, lr=0.1),
@@ -162,8 +163,8 @@ def test_training_and_scoring_follow_the_task() -> None:
         augmentation=data.augmentation,
     )
     architecture = space.sample(np.random.default_rng(0))
-    before = evaluate(net, data.valid, architecture, 32, data.task)  # type: ignore[arg-type]
+    before = evaluate(net, data.valid, architecture, 32, data.task)
     trainer.train(60)
-    after = evaluate(net, data.valid, architecture, 32, data.task)  # type: ignore[arg-type]
+    after = evaluate(net, data.valid, architecture, 32, data.task)
     assert after.loss < 0.1 * before.loss
     assert after.accuracy > 95

@@ -13,11 +13,12 @@ from torch.nn import functional
 
 import raynas
 from raynas.data import Augmentation, TensorSplit
-from raynas.methods import SAMPLERS, Sampler
+from raynas.methods import SAMPLERS, Sampler, TrainingView
 from raynas.spaces import Architecture
 from raynas.streams import stream
+from raynas.training.batches import BatchStream
 from raynas.training.settings import OptimizerSettings
-from raynas.training.trainer import BatchStream, Trainer
+from raynas.training.trainer import Trainer
 
 SPACE = raynas.space("nasbench201", connected=True)
 SETTINGS = OptimizerSettings(batch_size=16, lr=0.1, lr_min=0.001)
@@ -68,7 +69,7 @@ def test_steps_equal_sgd_written_out() -> None:
 
 def test_untouched_parameters_do_not_move() -> None:
     class Fixed(Sampler):
-        def next_step(self, rng: np.random.Generator) -> list[Architecture]:
+        def next_step(self, view: TrainingView, rng: np.random.Generator) -> list[Architecture]:
             return [SPACE.parse("|none~0|+|none~0|none~1|+|nor_conv_3x3~0|none~1|none~2|")]
 
     trainer = make_trainer()
@@ -124,7 +125,7 @@ def test_augmentation_has_a_stream_of_its_own() -> None:
     plain, changed = make_trainer(), make_trainer(augmentation=Augmentation(flip=True))
     plain.train(5)
     changed.train(5)
-    assert plain._paths.bit_generator.state == changed._paths.bit_generator.state
+    assert plain._streams["paths"].bit_generator.state == changed._streams["paths"].bit_generator.state
     assert torch.equal(plain._batches.next(), changed._batches.next())
 
 
@@ -132,7 +133,7 @@ def test_several_paths_a_step_sum_their_gradients() -> None:
     pair = [SPACE.sample(np.random.default_rng(i)) for i in range(2)]
 
     class Pair(Sampler):
-        def next_step(self, rng: np.random.Generator) -> list[Architecture]:
+        def next_step(self, view: TrainingView, rng: np.random.Generator) -> list[Architecture]:
             return pair
 
     settings = OptimizerSettings(batch_size=16, lr=1.0, momentum=0, weight_decay=0, grad_clip=None)

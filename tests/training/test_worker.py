@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import raynas
+from raynas.methods import MethodPlan
 from raynas.ranking import rank
 from raynas.search import CandidatePool
 from raynas.training.checkpoint import load_state, save_state
@@ -28,7 +29,7 @@ def make_job() -> SupernetJob:
         label="root",
         space=SPACE,
         network={"channels": 2, "cells": 1},
-        sampler=("uniform", {}),
+        method=MethodPlan(),
         optimizer=OptimizerSettings(batch_size=32),
         round_steps=4,
         total_rounds=3,

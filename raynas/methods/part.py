@@ -1,0 +1,68 @@
+"""What all parts of a method have in common: a state, diagnostics, and objections to what they are stacked with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raynas.networks import Supernet
+from raynas.spaces import Space
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What a method is made of, for parts to say what they do not go together with.
+
+    Args:
+        space: The whole space.
+        sampler: The sampler's name.
+        sharing: The sharing's name.
+        regularizer: The regularizer's name; None for none.
+        curriculum: The curriculum's name; None for none.
+        partition: The choice of the partition's name; None where the space is not split.
+        task: ``classification`` or ``depth``.
+        truth: Whether there will be a truth table.
+    """
+
+    space: Space
+    sampler: str = "uniform"
+    sharing: str = "positions"
+    regularizer: str | None = None
+    curriculum: str | None = None
+    partition: str | None = None
+    task: str = "classification"
+    truth: bool = True
+
+
+class Part:
+    """A part of a method. Nothing is random but by the stream it is given; what it keeps is in its `state_dict`."""
+
+    def objections(self, stack: Stack) -> list[str]:
+        """Return why this part cannot work in a stack, each with what to do about it; nothing where it can."""
+        del stack
+        return []
+
+    def heldout_images(self, count: int) -> int:
+        """Return how many of so many training images must be held out for this part; none unless it says so."""
+        del count
+        return 0
+
+    def start(self, supernet: Supernet, seed: int) -> None:
+        """Take in the supernet, before the first step.
+
+        Args:
+            supernet: What will be trained.
+            seed: Of anything this part initialises.
+        """
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return what is worth logging of the round that has just ended, by name, and begin a new one."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is needed to continue exactly here; tensors and plain values only."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""

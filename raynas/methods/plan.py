@@ -1,0 +1,67 @@
+"""`MethodPlan`: which parts a method is made of, by name; `MethodParts`: the parts themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raynas.methods.curriculum import CURRICULA, Curriculum
+from raynas.methods.part import Part
+from raynas.methods.regularizer import REGULARIZERS, Landmark, Regularizer
+from raynas.methods.sampler import SAMPLERS, Sampler
+from raynas.methods.sharing import SHARINGS, Sharing
+from raynas.spaces import Space
+
+Named = tuple[str, Mapping[str, Any]]
+"""A registered component's name and options."""
+_UNIFORM: Named = ("uniform", {})
+_POSITIONS: Named = ("positions", {})
+
+
+@dataclass(frozen=True)
+class MethodParts:
+    """The parts of a method, at work on one supernet."""
+
+    sampler: Sampler
+    sharing: Sharing
+    regularizer: Regularizer | None
+    curriculum: Curriculum | None
+
+    @property
+    def all(self) -> list[Part]:
+        """Those there are."""
+        parts = (self.sampler, self.sharing, self.regularizer, self.curriculum)
+        return [part for part in parts if part is not None]
+
+    def heldout_images(self, count: int) -> int:
+        """Return how many of so many training images must be held out: as many as the part that wants most."""
+        return max(part.heldout_images(count) for part in self.all)
+
+
+@dataclass(frozen=True)
+class MethodPlan:
+    """The parts of a method by name; by default each is neutral, which is SPOS."""
+
+    sampler: Named = _UNIFORM
+    sharing: Named = _POSITIONS
+    regularizer: Named | None = None
+    curriculum: Named | None = None
+
+    def make(self, space: Space, landmarks: Sequence[Landmark] = ()) -> MethodParts:
+        """Return the parts, made anew.
+
+        Args:
+            space: The (sub)space of the supernet.
+            landmarks: For the regularizer: those in this space.
+        """
+        sampler, sampler_options = self.sampler
+        sharing, sharing_options = self.sharing
+        return MethodParts(
+            SAMPLERS.make(sampler, space, **sampler_options),
+            SHARINGS.make(sharing, **sharing_options),
+            None
+            if self.regularizer is None
+            else REGULARIZERS.make(self.regularizer[0], landmarks, **self.regularizer[1]),
+            None if self.curriculum is None else CURRICULA.make(self.curriculum[0], **self.curriculum[1]),
+        )

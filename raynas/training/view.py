@@ -1,0 +1,147 @@
+"""`View`: what the trainer and the parts of a method see of a training, and the budget that all of it is charged to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from raynas.data import Augmentation, ImageData, Split, TaskName
+from raynas.errors import RunError
+from raynas.methods import Path
+from raynas.networks import Supernet
+from raynas.spaces import Architecture, Space
+from raynas.streams import stream
+from raynas.training.batches import BatchStream
+from raynas.training.precision import autocast, full_precision
+from raynas.training.scoring import ScoreProtocol, score_architectures
+from raynas.training.settings import OptimizerSettings
+from raynas.training.task import task as task_named
+
+
+class View:
+    """See `raynas.methods.TrainingView`, which it is.
+
+    Args:
+        supernet: What is trained.
+        train: The images it is trained on.
+        heldout: Images set aside for the parts of the method, in an order whose beginnings are balanced; or None.
+        settings: Batch size, precision and the cost of scoring.
+        total: The budget, in images.
+        seed: The run's seed.
+        name: What is trained.
+        task: What is learned.
+        augmentation: What is done to the images; None for nothing.
+        restart: What `restart` does.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        train: Split,
+        heldout: Split | None,
+        settings: OptimizerSettings,
+        *,
+        total: float,
+        seed: int,
+        name: str,
+        task: TaskName,
+        augmentation: Augmentation | None,
+        restart: Callable[[], None],
+    ) -> None:
+        self.supernet, self.train, self.settings, self.total = supernet, train, settings, total
+        self.heldout, self.task_name, self.augmentation = heldout, task, augmentation
+        self.task = task_named(task)
+        self.images_scored = 0
+        self._trained = 0
+        self._restart = restart
+        self._batches = (
+            None if heldout is None else BatchStream(len(heldout), settings.batch_size, stream(seed, "held out", name))
+        )
+        self._changes = stream(seed, "augment held out", name)
+
+    @property
+    def space(self) -> Space:
+        """The supernet's space."""
+        return self.supernet.space
+
+    @property
+    def images_trained(self) -> int:
+        """Images passed forward and backward so far."""
+        return self._trained
+
+    @property
+    def spent(self) -> float:
+        """What was spent of the budget, in images: those trained, and those scored at what they cost."""
+        return self._trained + self.settings.scoring_cost * self.images_scored
+
+    @property
+    def progress(self) -> float:
+        """The share of the budget that is spent, 0 to 1."""
+        return min(self.spent / self.total, 1.0)
+
+    def output(self, path: Path, images: Tensor) -> Tensor:
+        """Return what one path makes of images (B, C, H, W)."""
+        with autocast(self.settings.precision, images.device):
+            out = self.supernet(images, path)
+        return full_precision(out)
+
+    def loss(self, path: Path, images: Tensor, targets: Tensor) -> Tensor:
+        """Return the task's mean loss of one path, a scalar with its graph."""
+        return self.task.loss(self.output(path, images), targets)
+
+    def heldout_batch(self) -> tuple[Tensor, Tensor]:
+        """Return the next batch of held-out images."""
+        if self.heldout is None or self._batches is None:
+            raise RunError("no images are held out: set train.heldout above 0")
+        index = self._batches.next()
+        if self.augmentation is None:
+            return self.heldout.take(index)
+        return self.heldout.take_augmented(index, self.augmentation, self._changes)
+
+    def score(self, architectures: Sequence[Architecture], images: int = 1000) -> list[float]:
+        """Return minus the mean loss of architectures on the first held-out images, and count them.
+
+        Architectures that are equal under shared weights are evaluated, and counted, once.
+        """
+        if self.heldout is None:
+            raise RunError("no images are held out: set train.heldout above 0")
+        subset = self.heldout.first(images)
+        data = ImageData("held out", self.train, subset, subset, self.supernet.classes, self.task_name)
+        self.count(scored=len(set(map(self.space.shared_form, architectures))) * len(subset))
+        protocol = ScoreProtocol(precision=self.settings.precision, batch_size=min(1000, len(subset)))
+        found = score_architectures(self.supernet, data, architectures, protocol)
+        return [-score.loss for score in found]
+
+    def count(self, *, trained: int = 0, scored: int = 0) -> None:
+        """Charge images to the budget."""
+        self._trained += trained
+        self.images_scored += scored
+
+    def restart(self) -> None:
+        """Begin the learning rate's schedule anew, and forget momentum."""
+        self._restart()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is needed to continue exactly here."""
+        return {
+            "images_trained": self._trained,
+            "images_scored": self.images_scored,
+            "batches": None if self._batches is None else self._batches.state_dict(),
+            "changes": self._changes.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+        self._trained, self.images_scored = state["images_trained"], state["images_scored"]
+        self._changes.bit_generator.state = state["changes"]
+        if self._batches is not None:
+            self._batches.load_state_dict(state["batches"])
+
+
+def distillation_loss(output: Tensor, teacher: Tensor) -> Tensor:
+    """Return the Kullback-Leibler divergence of a student's classes from its teacher's, (B, K) logits, batch mean."""
+    log_p, log_q = torch.log_softmax(teacher.detach(), 1), torch.log_softmax(output, 1)
+    return torch.nn.functional.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
