@@ -87,6 +87,21 @@ GAINS = (
     Row("fused optimizer instead of torch's loop (its part of a step)", "not_taken", "SGD fused / SGD loop"),
 )
 
+METHODS_HEAD = "time of what a method does over a plain training step's"
+METHOD_SIZES = ("C=16, N=5, 32x32", "C=8, N=1, 16x16")
+"""What `benchmarks/methods.py` trains: the published size of NAS-Bench-201, and a reduced one."""
+
+METHODS = tuple(
+    Row(f"{text}, {size}", "methods", f"{ratio}, {size}")
+    for size in METHOD_SIZES
+    for text, ratio in (
+        ("GreedyNAS: an image scored", "image scored / image trained"),
+        ("landmarks: the term of a pair", "landmark pair / step"),
+        *((f"CLOSE: a step with {n} block{'s' * (n > 1)}", f"CLOSE with {n} blocks / step") for n in range(1, 6)),
+        ("CLOSE: a step with 5 blocks, all of them run, as released", "CLOSE with 5 blocks, all run / step"),
+    )
+)
+
 NOT_TAKEN = (
     Row("torch.compile of one operation, compilation not counted", "not_taken", "compiled operation / eager operation"),
     Row("convolutions that leave one node merged into one", "not_taken", "merged convolutions / separate"),
@@ -115,7 +130,7 @@ def read_results(folder: Path = RESULTS) -> Results:
         ValueError: A result is of a quick run.
     """
     found = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
-    wanted = {row.benchmark for row in (*AGAINST_ALONE, *GAINS, *NOT_TAKEN)}
+    wanted = {row.benchmark for row in (*AGAINST_ALONE, *METHODS, *GAINS, *NOT_TAKEN)}
     results = {name: found[name] for name in wanted if name in found}
     for name, result in results.items():
         if result["quick"]:
@@ -124,13 +139,15 @@ def read_results(folder: Path = RESULTS) -> Results:
 
 
 def markdown(results: Results) -> str:
-    """Return the three tables and what was measured where."""
+    """Return the tables and what was measured where; what methods add is left out where it was not measured."""
     alone = [(row, _times(results, row), _median(results, row)) for row in AGAINST_ALONE if row.benchmark in results]
+    methods = [(row, _times(results, row), _median(results, row)) for row in METHODS if row.benchmark in results]
     gains = [(row, _gain(results, row)) for row in GAINS if row.benchmark in results]
     not_taken = [(row, _times(results, row)) for row in NOT_TAKEN if row.benchmark in results]
     return "\n\n".join(
         [
             _table(("time of raynas over the bare network's", "all paths", "median path (quartiles)"), alone),
+            *([_table((METHODS_HEAD, "all paths", "median path (quartiles)"), methods)] if methods else []),
             _table(("what is done for it", "times as fast"), gains),
             _table(("what is not used", "its time over that of what is used"), not_taken),
             *_compilation(results),

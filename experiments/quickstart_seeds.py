@@ -35,7 +35,7 @@ def finished(scheduler: str, seed: int) -> raynas.Run:
 def row(run: raynas.Run) -> dict[str, Any]:
     """Return what the table needs of one run."""
     ranking, best, ledger = run.summary["ranking"], run.summary["best"], run.ledger
-    parts = [value for label, value in ranking.items() if label != "root"]
+    parts = [value for label, value in ranking.items() if label not in ("root", "run")]
     return {
         "root_tau": ranking["root"]["kendall_tau"],
         "root_p_at_top5": ranking["root"]["p_at_top5"],

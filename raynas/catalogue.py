@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from raynas.config import Component, Config
 from raynas.data import DATA
 from raynas.errors import UnknownNameError, nearest
-from raynas.methods import SAMPLERS
+from raynas.methods import CURRICULA, PARTITIONS, REGULARIZERS, SAMPLERS, SHARINGS
 from raynas.networks import NETWORKS
 from raynas.registry import Registry
 from raynas.search import SCHEDULERS, SEARCHERS
@@ -26,6 +26,18 @@ Rows = Sequence[tuple[str, str]]
 
 def _registered(registry: Registry[object], prefix: str = "") -> Rows:
     return [(prefix + name, registry.describe(name)) for name in registry]
+
+
+def _methods() -> Rows:
+    """Return the parts of a method, each after the key of its kind."""
+    kinds: dict[str, Registry[Any]] = {
+        "sampler": SAMPLERS,
+        "partition": PARTITIONS,
+        "regularizer": REGULARIZERS,
+        "sharing": SHARINGS,
+        "curriculum": CURRICULA,
+    }
+    return [row for kind, registry in kinds.items() for row in _registered(registry, f"{kind}: ")]
 
 
 def _truths() -> Rows:
@@ -41,6 +53,8 @@ def _configs() -> Rows:
     """Return the configurations in ./experiments and its folders, each with the first line of its header comment."""
     rows = []
     for path in sorted(Path("experiments").rglob("*.yaml")):
+        if path.parent.name == "tables":  # comparisons of many configurations: see experiments/compare.py
+            continue
         rows.append((str(path), path.read_text().partition("\n")[0].lstrip("# ")))
     return rows
 
@@ -102,7 +116,7 @@ def _short(value: object) -> str:
 _KINDS: dict[str, Callable[[], Rows]] = {
     "spaces": lambda: _registered(SPACES),  # type: ignore[arg-type]
     "networks": _networks,
-    "methods": lambda: _registered(SAMPLERS, "sampler: "),  # type: ignore[arg-type]
+    "methods": _methods,
     "searchers": lambda: _registered(SEARCHERS),  # type: ignore[arg-type]
     "schedulers": lambda: _registered(SCHEDULERS),  # type: ignore[arg-type]
     "data": lambda: _registered(DATA),  # type: ignore[arg-type]

@@ -14,11 +14,15 @@ from yaml import YAMLError
 
 from raynas.config_components import (
     DEFAULT_METRIC,
+    DEFAULT_PARTITION,
     DEFAULT_PARTITION_ROUNDS,
+    DEFAULT_RANKED,
+    DEFAULT_ROOT_ROUNDS,
     DEFAULT_SAMPLER,
     DEFAULT_SCHEDULER,
     DEFAULT_SEARCHER,
     DEFAULT_SHARING,
+    DEFAULT_TRUTH_ARCHITECTURES,
     Metric,
     check_components,
     component_mapping,
@@ -26,7 +30,7 @@ from raynas.config_components import (
 from raynas.config_errors import explain
 from raynas.data import DATA
 from raynas.errors import ConfigError, nearest
-from raynas.methods import CURRICULA, REGULARIZERS, SAMPLERS, SHARINGS, MethodPlan
+from raynas.methods import CURRICULA, PARTITIONS, REGULARIZERS, SAMPLERS, SHARINGS, MethodPlan
 from raynas.registry import Registry
 from raynas.search import SCHEDULERS, SEARCHERS
 from raynas.spaces import SPACES
@@ -69,6 +73,7 @@ _COMPONENT_KEYS = (
     "method.sharing",
     "method.regularizer",
     "method.curriculum",
+    "method.partition",
 )
 """Where a text stands for a section with that name."""
 _BATCH_NORM = ("affine", "track")
@@ -99,7 +104,7 @@ class TruthTraining(Section):
 
     architectures: Annotated[
         int, Field(ge=2, description="distinct architectures drawn and trained; all where the space has fewer")
-    ] = 20
+    ] = DEFAULT_TRUTH_ARCHITECTURES
     seeds: Annotated[int, Field(ge=1, description="trainings each; one gives no noise ceiling")] = 2
     recipe: Annotated[
         RunRecipe, BeforeValidator(_recipe), Field(description="how each is trained; {} for the defaults")
@@ -123,10 +128,20 @@ class TruthSettings(Section):
         return self
 
 
-class PartitionSettings(Section):
-    """How the space is split into sub-supernets."""
+class PartitionSettings(Component):
+    """How the space is split into sub-supernets; the other keys are those of the choice of the split."""
 
-    decisions: Annotated[list[str], Field(min_length=1, description="one sub-supernet a combination of their options")]
+    restart: Annotated[
+        Literal["none", "final"],
+        Field(description="final: those of the last level inherit nothing, they begin with fresh weights"),
+    ] = "none"
+    calibration: Annotated[
+        Literal["none", "shift", "scale"],
+        Field(description="scores of sub-supernets on the root's scale: by their mean, or mean and deviation"),
+    ] = "none"
+    calibration_architectures: Annotated[
+        int, Field(ge=2, description="drawn from each part for that; their truth is not used")
+    ] = 32
 
 
 class MethodSettings(Section):
@@ -144,7 +159,11 @@ class MethodSettings(Section):
     curriculum: Annotated[
         Component | None, _named(CURRICULA), Field(description="what changes during the training; null for nothing")
     ] = None
-    partition: Annotated[PartitionSettings | None, Field(description="null for one supernet of the whole space")] = None
+    partition: Annotated[
+        PartitionSettings | None,
+        _named(PARTITIONS, DEFAULT_PARTITION),
+        Field(description="null for one supernet of the whole space"),
+    ] = None
 
     @property
     def plan(self) -> MethodPlan:
@@ -166,10 +185,14 @@ class TrainSettings(OptimizerSettings):
         float | None,
         Field(ge=0, le=0.9, description="share of the training images kept for the method; null for what it asks for"),
     ] = None
-    root_rounds: Annotated[int, Field(ge=1, description="rounds of the root supernet")] = 4
-    partition_rounds: Annotated[int, Field(ge=1, description="rounds of all partitions together")] = (
-        DEFAULT_PARTITION_ROUNDS
-    )
+    root_rounds: Annotated[int, Field(ge=1, description="rounds of the root supernet")] = DEFAULT_ROOT_ROUNDS
+    partition_rounds: Annotated[
+        int, Field(ge=1, description="rounds of all partitions together; in a tree, of those of the last level")
+    ] = DEFAULT_PARTITION_ROUNDS
+    level_rounds: Annotated[
+        int | None,
+        Field(ge=1, description="rounds of all partitions of each inner level of a tree; null for partition_rounds"),
+    ] = None
     partition_lr: Annotated[float | None, Field(gt=0, description="the partitions' lr; null for the root's")] = None
 
     @property
@@ -178,6 +201,10 @@ class TrainSettings(OptimizerSettings):
         return (
             self.optimizer if self.partition_lr is None else self.optimizer.model_copy(update={"lr": self.partition_lr})
         )
+
+    def rounds_of_level(self, *, last: bool) -> int:
+        """Return the rounds of all partitions of a level of the tree, the last one or an inner one."""
+        return self.partition_rounds if last or self.level_rounds is None else self.level_rounds
 
     @property
     def optimizer(self) -> OptimizerSettings:
@@ -195,7 +222,7 @@ class ScoreSettings(ScoreProtocol):
 
     architectures: Annotated[
         int, Field(ge=2, description="at most so many of known truth, on which each ranking is measured")
-    ] = 250
+    ] = DEFAULT_RANKED
 
     @property
     def protocol(self) -> ScoreProtocol:
@@ -206,7 +233,7 @@ class ScoreSettings(ScoreProtocol):
 class PoolSettings(Section):
     """The candidate pool shared by all partitions."""
 
-    capacity: Annotated[int, Field(ge=1)] = 100
+    capacity: Annotated[int, Field(ge=1, description="the best kept of each protocol of scores")] = 100
     candidates: Annotated[int, Field(ge=1, description="architectures drawn for it a round and supernet")] = 32
     rescore: Annotated[
         int, Field(ge=0, description="the best entries in a supernet's space, scored anew each round")
@@ -363,6 +390,9 @@ def validate(plain: Any, name: str = "the configuration") -> Config:
     for recipe, (section_name, part) in recipes:
         if recipe is not None and "network" not in recipe.model_fields_set:
             filled[section_name][part]["recipe"]["network"] = dict(inherited)
+    landmarks = (filled["method"]["regularizer"] or {}).get("recipe")
+    if isinstance(landmarks, dict) and landmarks.get("network") is None:
+        landmarks["network"] = dict(inherited)
     return Config.model_validate(filled)
 
 

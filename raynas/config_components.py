@@ -13,7 +13,9 @@ import pydantic
 from raynas.config_errors import explain
 from raynas.data import DATA
 from raynas.errors import ConfigError, RaynasError
-from raynas.methods import CURRICULA, REGULARIZERS, SAMPLERS, SHARINGS, Part, Stack
+from raynas.methods import CURRICULA, PARTITIONS, REGULARIZERS, SAMPLERS, SHARINGS, Part, Stack
+from raynas.methods.landmark import LandmarkRegularizer
+from raynas.methods.landmark_choice import LandmarkChoice
 from raynas.networks import NETWORKS
 from raynas.registry import Registry
 from raynas.search import SCHEDULERS, SEARCHERS
@@ -27,7 +29,14 @@ DEFAULT_SAMPLER = "uniform"
 DEFAULT_SHARING = "positions"
 DEFAULT_SCHEDULER = "greedy"
 DEFAULT_SEARCHER = "evolution"
+DEFAULT_PARTITION = "given"
 DEFAULT_PARTITION_ROUNDS = 20
+DEFAULT_ROOT_ROUNDS = 4
+DEFAULT_TRUTH_ARCHITECTURES = 20
+DEFAULT_RANKED = 250
+"""Architectures on which a ranking is measured."""
+PARTITION_KEYS = ("restart", "calibration", "calibration_architectures")
+"""Keys of the partition's section that are not the partition's options."""
 SEARCH_KEYS = ("budget", "pool", "verify")
 """Keys of the search section that are not the searcher's options."""
 Metric = Literal["test_accuracy", "valid_accuracy"]
@@ -117,58 +126,91 @@ def check_components(plain: dict[str, Any]) -> Findings:
     scheduler = findings.component("scheduler", SCHEDULERS, plain.get("scheduler", {}), default=DEFAULT_SCHEDULER)
     findings.component("search", SEARCHERS, plain.get("search", {}), default=DEFAULT_SEARCHER, other_keys=SEARCH_KEYS)
 
-    decisions = _section(plain, "method.partition").get("decisions")
+    findings.component(
+        "method.partition", PARTITIONS, method.get("partition"), default=DEFAULT_PARTITION, other_keys=PARTITION_KEYS
+    )
     chosen: Space | None = None
     if space_name is not None and "space" in findings.options:
         name, options = space_name, findings.options["space"]
         chosen = findings.attempt("space", lambda: space(name, **options))
-    if chosen is not None and isinstance(decisions, list) and decisions and all(isinstance(d, str) for d in decisions):
-        _check_partition(findings, plain, chosen, decisions, str(scheduler))
     if chosen is not None:
-        _check_stack(findings, plain, chosen, data_name)
+        stack = _stack(plain, chosen, data_name)
+        _check_stack(findings, plain, stack)
+        _check_partition(findings, plain, stack, str(scheduler))
     _check_truth(findings, plain, chosen, data_name)
     for key in ("search.verify.recipe", "truth.train.recipe"):
         _check_recipe(findings, key, _section(plain, key), space_name)
+    _check_landmarks(findings, plain, space_name)
     _check_batch_norm(findings, plain)
+    _check_label_smoothing(findings, plain, data_name)
     _check_cpus(findings, plain)
     return findings
 
 
-def _check_partition(
-    findings: Findings, plain: dict[str, Any], chosen: Space, decisions: list[str], scheduler: str
-) -> None:
-    parts = findings.attempt("method.partition.decisions", lambda: chosen.partition(decisions))
-    train = plain.get("train", {})
-    rounds = train.get("partition_rounds", DEFAULT_PARTITION_ROUNDS) if isinstance(train, dict) else None
-    if parts is not None and isinstance(rounds, int) and rounds < len(parts):
-        findings.problems.append(
-            f"'train.partition_rounds': {rounds} rounds are too few for {len(parts)} partitions (at least {len(parts)})"
-        )
-    elif parts is not None and isinstance(rounds, int) and "scheduler" in findings.options:
-        labels, options = tuple(part.label for part in parts), findings.options["scheduler"]
-        findings.attempt("scheduler", lambda: SCHEDULERS.make(scheduler, labels, rounds, **options))
+def _check_partition(findings: Findings, plain: dict[str, Any], stack: Stack, scheduler: str) -> None:
+    """Check that the space can be split like that, and that every level has rounds enough, for its scheduler too."""
+    key, name = "method.partition", stack.partition
+    if name is None or key not in findings.options or "method.sampler" not in findings.options:
+        return
+    partition = findings.attempt(key, lambda: PARTITIONS.make(name, **findings.options[key]))
+    if partition is None:
+        return
+    objections = partition.objections(stack)
+    findings.problems += [f"'{key}': {objection}" for objection in objections]
+    counts = None if objections else findings.attempt(key, lambda: partition.most(stack.space))
+    for level, count in enumerate(counts or ()):
+        rounds_key, rounds = _rounds(_section(plain, "train"), level == partition.levels - 1)
+        if count == 1 or not isinstance(rounds, int):
+            continue
+        if rounds < count:
+            findings.problems.append(
+                f"'train.{rounds_key}': {rounds} rounds are too few for {count} partitions (at least {count})"
+            )
+        elif "scheduler" in findings.options:
+            _check_scheduler(findings, scheduler, tuple(map(str, range(count))), rounds)
 
 
-def _check_stack(findings: Findings, plain: dict[str, Any], chosen: Space, data_name: str | None) -> None:
+def _check_scheduler(findings: Findings, scheduler: str, labels: tuple[str, ...], rounds: int) -> None:
+    """Check that the scheduler can spend so many rounds on these partitions; a problem of two levels is told once."""
+    found = Findings()
+    options = findings.options["scheduler"]
+    found.attempt("scheduler", lambda: SCHEDULERS.make(scheduler, labels, rounds, **options))
+    findings.problems += [problem for problem in found.problems if problem not in findings.problems]
+
+
+def _rounds(train: dict[str, Any], last: bool) -> tuple[str, object]:
+    """Return the rounds of a level of the partition tree, and the key that says so."""
+    inner = train.get("level_rounds")
+    if last or inner is None:
+        return "partition_rounds", train.get("partition_rounds", DEFAULT_PARTITION_ROUNDS)
+    return "level_rounds", inner
+
+
+def _stack(plain: dict[str, Any], chosen: Space, data_name: str | None) -> Stack:
+    """Return what the method is made of, by name."""
+    method = _section(plain, "method")
+    return Stack(
+        chosen,
+        component_name(method.get("sampler"), DEFAULT_SAMPLER) or DEFAULT_SAMPLER,
+        component_name(method.get("sharing"), DEFAULT_SHARING) or DEFAULT_SHARING,
+        component_name(method.get("regularizer"), None),
+        component_name(method.get("curriculum"), None),
+        component_name(method.get("partition"), DEFAULT_PARTITION if method.get("partition") else None),
+        data_task(data_name),
+        plain.get("truth") is not None,
+    )
+
+
+def _check_stack(findings: Findings, plain: dict[str, Any], stack: Stack) -> None:
     """Ask each part of the method whether it goes together with the others, the space and the task."""
+    chosen = stack.space
     kinds: dict[str, Callable[[str, dict[str, Any]], Part]] = {
         "sampler": lambda name, options: SAMPLERS.make(name, chosen, **options),
         "sharing": lambda name, options: SHARINGS.make(name, **options),
         "regularizer": lambda name, options: REGULARIZERS.make(name, (), **options),
         "curriculum": lambda name, options: CURRICULA.make(name, **options),
     }
-    defaults = {"sampler": DEFAULT_SAMPLER, "sharing": DEFAULT_SHARING}
-    names = {kind: component_name(_section(plain, "method").get(kind), defaults.get(kind)) for kind in kinds}
-    stack = Stack(
-        chosen,
-        names["sampler"] or DEFAULT_SAMPLER,
-        names["sharing"] or DEFAULT_SHARING,
-        names["regularizer"],
-        names["curriculum"],
-        "given" if _section(plain, "method").get("partition") else None,
-        data_task(data_name),
-        plain.get("truth") is not None,
-    )
+    names: dict[str, str | None] = {kind: getattr(stack, kind) for kind in kinds}
     for kind, make in kinds.items():
         key, name = f"method.{kind}", names[kind]
         if name is None or key not in findings.options:
@@ -209,6 +251,70 @@ def _check_truth(findings: Findings, plain: dict[str, Any], chosen: Space | None
         findings.problems.append(f"'truth.metric': {table.name} does not hold {metric} (it holds: {kept or 'neither'})")
     if needs_recipe and data_name is not None and "data" in findings.options:
         _check_source(findings, table, data_name)
+
+
+def _check_landmarks(findings: Findings, plain: dict[str, Any], space_name: str | None) -> None:
+    """Check that landmarks find a quality, a recipe if they are trained, held-out images, and rounds to be added in."""
+    key, options = "method.regularizer", findings.options.get("method.regularizer")
+    name = component_name(_section(plain, "method").get("regularizer"), None)
+    truth_name = component_name(plain.get("truth"), None)
+    try:
+        part = None if options is None or name is None else REGULARIZERS.make(name, (), **options)
+        table = None if truth_name is None or not isinstance(part, LandmarkRegularizer) else truth(truth_name)
+    except RaynasError:  # told where the stack, or the truth, is checked
+        return
+    if not isinstance(part, LandmarkRegularizer) or not part.coefficient:
+        return
+    choice, train = part.choice, _section(plain, "train")
+    if train.get("heldout") == 0:
+        findings.problems.append(
+            "'train.heldout': landmarks are compared on held-out images, got 0; leave it out for half of the images"
+        )
+    rounds = train.get("root_rounds", DEFAULT_ROOT_ROUNDS)
+    if isinstance(rounds, int):
+        findings.attempt(key, lambda: choice.boundaries(rounds, part.warmup))
+    training = _section(plain, "truth.train")
+    if choice.truth == "train":
+        recipe = choice.recipe
+        if recipe is not None:
+            _check_recipe_of(findings, f"{key}.recipe", dict(recipe), space_name)
+        elif not training and (table is None or "recipe" not in table.source):
+            findings.problems.append(
+                f"'{key}.recipe': landmarks are to be trained, and there is no truth whose recipe could be taken; give "
+                f"{key}.recipe ({{}} for the defaults)"
+            )
+    elif table is not None and choice.metric not in table.columns:
+        findings.problems.append(
+            f"'{key}': landmarks are ordered by {choice.metric}, which {table.name} does not hold; take another truth, "
+            f"or set {key}.truth=train and {key}.recipe"
+        )
+    elif training:
+        _check_trained_for_landmarks(findings, plain, training, choice)
+
+
+def _check_trained_for_landmarks(
+    findings: Findings, plain: dict[str, Any], training: dict[str, Any], choice: LandmarkChoice
+) -> None:
+    """Check that a truth trained at the run's start has architectures for the landmarks beside those of the ranking."""
+    trained = training.get("architectures", DEFAULT_TRUTH_ARCHITECTURES)
+    ranked = _section(plain, "score").get("architectures", DEFAULT_RANKED) if choice.iterations > 1 else 2
+    if isinstance(trained, int) and isinstance(ranked, int) and trained < choice.total + ranked:
+        findings.problems.append(
+            f"'truth.train.architectures': {trained} are too few for {choice.total} landmarks and the {ranked} others "
+            f"on which the ranking is measured; train at least {choice.total + ranked}, take fewer landmarks "
+            "(method.regularizer.count), or set method.regularizer.truth=train"
+        )
+
+
+def _check_recipe_of(findings: Findings, key: str, recipe: dict[str, Any], space_name: str | None) -> None:
+    """Check a stand-alone recipe that is a component's option; its network may be null."""
+    given = {name: value for name, value in recipe.items() if name != "network" or value is not None}
+    try:
+        StandaloneRecipe.model_validate(given)
+    except pydantic.ValidationError as error:
+        findings.problems += explain(error, StandaloneRecipe, key)
+    else:
+        _check_recipe(findings, key, given, space_name)
 
 
 def _check_space(findings: Findings, table: TruthTable, chosen: Space) -> None:
@@ -274,3 +380,10 @@ def _check_batch_norm(findings: Findings, plain: dict[str, Any]) -> None:
     running = isinstance(score, dict) and score.get("batch_norm") == "running"
     if running and not findings.options.get("network", {}).get("track", True):
         findings.problems.append("'score.batch_norm': running needs running averages; set network.track=true")
+
+
+def _check_label_smoothing(findings: Findings, plain: dict[str, Any], data_name: str | None) -> None:
+    for key in ("train", "truth.train.recipe.optimizer", "search.verify.recipe.optimizer"):
+        smoothing = _section(plain, key).get("label_smoothing")
+        if smoothing and data_task(data_name) == "depth":
+            findings.problems.append(f"'{key}.label_smoothing': depths are no labels to smooth, got {smoothing}; set 0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raynas.cluster.plan import Plan
+from raynas.config_components import DEFAULT_SHARING
 from raynas.report.folder import RunFolder
 from raynas.report.text import count
 from raynas.truth import TruthTable
@@ -47,11 +48,19 @@ def _intended_truth(plan: Plan) -> str:
 
 
 def _split_text(plan: Plan) -> str:
-    partition = plan.config.method.partition
-    return "" if partition is None else f", {len(plan.partitions)} partitions of {', '.join(partition.decisions)}"
+    if plan.partition is None:
+        return ""
+    counts = plan.partition.most(plan.space)
+    if set(counts) == {1}:
+        return ", all in one partition"
+    return f", {', then '.join(map(str, counts))} partitions {plan.partition.describe()}"
 
 
 def _method_text(plan: Plan) -> str:
     config = plan.config
-    scheduler = f"{config.scheduler.name} scheduler, " if plan.rule is not None else "one supernet, "
-    return f"{config.method.sampler.name} paths, {scheduler}{config.search.name} search, seed {config.seed}"
+    scheduler = f"{config.scheduler.name} scheduler, " if plan.rule is not None or plan.depth else "one supernet, "
+    method = config.method
+    parts = [f"{method.sampler.name} paths"]
+    parts += [] if method.sharing.name == DEFAULT_SHARING else [f"{method.sharing.name} sharing"]
+    parts += [part.name for part in (method.regularizer, method.curriculum) if part is not None]
+    return f"{', '.join(parts)}, {scheduler}{config.search.name} search, seed {config.seed}"

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from torch import Tensor
 
 from raynas.cluster.header import header_lines, truth_text
 from raynas.cluster.hooks import Hooks
+from raynas.cluster.landmarks import LandmarkSurvey
+from raynas.cluster.partition_tree import leaves_after, split_all, with_calibration
 from raynas.cluster.path_search import search_paths
 from raynas.cluster.plan import Plan, checked, draft_plan
 from raynas.cluster.pool_actor import start_pool
@@ -22,9 +25,10 @@ from raynas.cluster.truth_build import PARTIAL, Building
 from raynas.cluster.truth_plan import plan_configured
 from raynas.config import Config, load_config
 from raynas.errors import RunError
+from raynas.methods import Line
 from raynas.report.folder import RunFolder, create_folder, refuse_existing
 from raynas.report.run import Run, load
-from raynas.report.tables import RunTables, Verified
+from raynas.report.tables import RunTables, Tree, Verified
 from raynas.report.text import print_header, print_line, print_summary, training_progress
 from raynas.search import PartitionRule
 from raynas.search.found import Found, best_found
@@ -97,6 +101,8 @@ class Launch:
         self.recorder = self._recorder()
         self.building: Building | None = None
         self.versions: dict[str, int] = {}
+        self.lines: dict[str, Line] = {}
+        self.splits: dict[str, Mapping[str, Any]] = {}
         self.survivors: tuple[str, ...] = ()
 
     def go(self) -> None:
@@ -132,13 +138,16 @@ class Launch:
         self.pool = start_pool(self.config.search.pool.capacity, (self.folder.checkpoints / "pool.pkl").absolute())
         self.ledger.add([Span("startup", self.ledger.began, time.time())])
         self.train_truth()
+        self.survey = LandmarkSurvey(self.plan, self.data, self.folder, self.ledger, self.console)
+        self.plan = self.survey.begin()
         self.tables = RunTables(self.folder, self.plan.truth, self.config.truth.metric if self.config.truth else None)
         root = self.train_root()
         states = {"root": root}
-        if self.plan.rule is not None:
-            states = self.train_partitions(self.plan.rule, root["trainer"]["supernet"])
+        for level in range(self.plan.depth):
+            states = self.train_level(level, states, root["trainer"]["supernet"])
+        self.survivors = tuple(states) if self.plan.partitions else ()
         searched = {Version(label, s["images_trained"]): s["trainer"]["supernet"] for label, s in states.items()}
-        found = search_paths(self.plan, searched, self.data, self.pool.entries(), self.ledger)
+        found = search_paths(self.plan, searched, self.data, self.pool.entries(), self.ledger, self.lines)
         verified = self.verify(found)
         self.finish(found, verified)
 
@@ -182,23 +191,56 @@ class Launch:
         if problem is not None:
             raise problem
         coming = actor.run_round.remote(self.pool)
-        for left in reversed(range(self.config.train.root_rounds)):
+        total = self.config.train.root_rounds
+        for left in reversed(range(total)):
             report = ray.get(coming)
             self.pool.commit({"root": report.entries})
             more = left and not report.metrics["finished"]
+            landmarks = self.survey.after_round(total - left, actor, self.pool) if more else None
             # the actor goes on with the next round, or the state, while the trackers take in this one
-            coming = actor.run_round.remote(self.pool) if more else actor.state_dict.remote()
+            coming = actor.run_round.remote(self.pool, landmarks) if more else actor.state_dict.remote()
             self.recorder.expect(["root"])
             self.report(report)
             if not more:
                 break
+        self.plan = self.survey.plan
         state: dict[str, Any] = ray.get(coming)
         ray.kill(actor)
         save_state(state, self.folder.checkpoint("root"))
         return state
 
-    def train_partitions(self, rule: PartitionRule, parent: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Train the partitions as Tune trials and return the survivors' states."""
+    def train_level(
+        self, level: int, leaves: dict[str, dict[str, Any]], root: Mapping[str, Tensor]
+    ) -> dict[str, dict[str, Any]]:
+        """Split supernets, train their parts, and return the states of those that stand for the space from now on.
+
+        Args:
+            level: 0 for the root's parts, which the plan knows already if they do not depend on its weights.
+            leaves: The states of the supernets that stand for the space.
+            root: The root supernet's weights.
+        """
+        weights = {label: state["trainer"]["supernet"] for label, state in leaves.items()}
+        if len(self.plan.levels) == level:
+            splits = split_all(self.plan, weights, self.data, self.ledger)
+            self.splits |= {label: split.why for label, split in splits.items() if split.why}
+            self.plan = self.plan.grown({label: split.parts for label, split in splits.items()})
+            for label in splits:
+                parts = [part for part in self.plan.levels[-1] if self.plan.parents[part] == label]
+                print_line(self.console, "split", f"{label}: {'; '.join(parts) or 'stays as it is'}")
+        rule = self.plan.rule
+        if rule is None:
+            return leaves
+        self.plan = with_calibration(self.plan, root, self.data, self.ledger)
+        settings = self.config.method.partition
+        fresh = settings is not None and settings.restart == "final" and level == self.plan.depth - 1
+        trained = self.train_partitions(rule, {} if fresh else weights)
+        stay = leaves_after(self.plan, tuple(leaves), tuple(trained))
+        return {label: trained[label] if label in trained else leaves[label] for label in stay}
+
+    def train_partitions(
+        self, rule: PartitionRule, parents: Mapping[str, Mapping[str, Tensor]]
+    ) -> dict[str, dict[str, Any]]:
+        """Train a level's partitions as Tune trials and return the survivors' states."""
         from raynas.cluster.partition_trials import run_partition_trials
 
         launched = time.time()
@@ -207,7 +249,7 @@ class Launch:
             rule,
             self.folder,
             data=self.data,
-            parent=parent,
+            parents=parents,
             pool=self.pool,
             hooks=Hooks(
                 on_turn=lambda turn: self.recorder.expect(turn.train),
@@ -217,7 +259,6 @@ class Launch:
             ),
         )
         self.ledger.close_gap("startup", launched)
-        self.survivors = kept
         return {label: load_state(self.folder.checkpoint(label)) for label in kept}
 
     def verify(self, found: Sequence[Found]) -> list[Verified]:
@@ -253,20 +294,21 @@ class Launch:
         self.ledger.add(report.spans, trained=report.images_trained, scored=report.images_scored)
         label = report.metrics["trial"]
         self.versions[label] = report.metrics["images_trained"]
+        self.lines[label] = Line.of(report.metrics)
         self.recorder.log(report.metrics)
         self.tables.add_ranking(report, self.plan.supernets[label])
 
     def finish(self, found: Sequence[Found], verified: Sequence[Verified]) -> None:
         """Write everything that is known only at the end, and the page."""
         staleness = self.pool.staleness(self.versions)
-        self.tables.write(self.plan.partitions, self.survivors, found, verified, self.pool.rows(), staleness)
+        tree = Tree(self.plan.partitions, self.plan.parents, self.survivors, self.splits)
+        self.tables.write(tree, found, verified, self.pool.rows(), staleness)
         self.ledger.save(self.folder.ledger)
         self.recorder.finish(self.tables.summary)
         load(self.folder.path).write_report()
 
     def _recorder(self) -> Recorder:
         config = self.config
-        rounds = (config.train.root_rounds, self.plan.rule.longest() if self.plan.rule else 0)
         width = max(len(label) for label in ("root", *self.plan.partitions))
         wandb = WandbTracker(
             self.folder.path,
@@ -276,4 +318,5 @@ class Launch:
             project=config.wandb.project,
             entity=config.wandb.entity,
         )
-        return Recorder([JsonlTracker(self.folder.metrics)], [ConsoleTracker(self.console, rounds, width), wandb])
+        console = ConsoleTracker(self.console, lambda label: self.plan.supernets[label].total_rounds, width)
+        return Recorder([JsonlTracker(self.folder.metrics)], [console, wandb])

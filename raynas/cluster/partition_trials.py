@@ -29,18 +29,19 @@ def run_partition_trials(
     folder: RunFolder,
     *,
     data: ObjectRef[ImageData],
-    parent: Mapping[str, Tensor],
+    parents: Mapping[str, Mapping[str, Tensor]],
     pool: PoolLike,
     hooks: Hooks,
 ) -> tuple[str, ...]:
-    """Train the partitions as a rule decides, and keep each one's last checkpoint in the run folder.
+    """Train the partitions of a level as a rule decides, and keep each one's last checkpoint in the run folder.
 
     Args:
-        plan: The run's plan.
+        plan: The run's plan; its last level is trained.
         rule: Decides which partitions train.
         folder: The run folder.
         data: A reference to the images in the object store.
-        parent: The root supernet's ``state_dict()``.
+        parents: The ``state_dict()`` of supernets, by label, from which their children inherit; fresh weights where a
+            parent is missing.
         pool: The candidate pool.
         hooks: Told of every turn and report.
 
@@ -50,20 +51,22 @@ def run_partition_trials(
     Raises:
         RunError: No surviving partition could be trained.
     """
+    labels, level = plan.levels[-1], len(plan.levels)
+    weights = {label: Weights.of(state) for label, state in parents.items()}
     trainable = tune.with_parameters(  # the fields of Shared; the images are in the object store already
         PartitionTrial,
-        jobs=plan.jobs,
+        jobs={label: plan.jobs[label] for label in labels},
         data=data,
-        parent=Weights.of(parent),
+        parents={label: weights[plan.parents[label]] for label in labels if plan.parents[label] in weights},
         pool=pool,
         threads=plan.config.ray.cpus_per_trial,
     )
     tuner = tune.Tuner(
         tune.with_resources(trainable, Resources.of(plan.config.ray).bundle),
-        param_space={"partition": tune.grid_search(list(plan.partitions))},
+        param_space={"partition": tune.grid_search(list(labels))},
         tune_config=tune.TuneConfig(scheduler=TurnScheduler(rule, hooks), reuse_actors=True),
         run_config=tune.RunConfig(
-            name="tune",
+            name="tune" if plan.depth == 1 else f"tune-{level}",
             storage_path=str(folder.path.absolute()),
             callbacks=[ReportCallback(hooks)],
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_frequency=1),
@@ -82,5 +85,5 @@ def run_partition_trials(
     survivors = tuple(label for label in rule.alive if label in trained)
     if not survivors:
         errors = "; ".join(str(error) for error in results.errors) or "no checkpoint was written"
-        raise RunError(f"no partition survived: {errors} (details in {folder.path / 'tune'})")
+        raise RunError(f"no partition survived: {errors} (details in {folder.path / 'tune'}*)")
     return survivors

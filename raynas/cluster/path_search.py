@@ -11,6 +11,7 @@ from torch import Tensor
 from raynas.cluster.plan import Plan
 from raynas.cluster.resources import Resources
 from raynas.cluster.scoring_service import ScoringService
+from raynas.methods import Line
 from raynas.search import SEARCHERS, PoolEntry
 from raynas.search.found import Found
 from raynas.streams import stream
@@ -32,6 +33,7 @@ def search_paths(
     data: ObjectRef[ImageData],
     pool: Sequence[PoolEntry],
     ledger: Ledger,
+    lines: Mapping[str, Line],
 ) -> list[Found]:
     """Search the union of the supernets' spaces, each architecture scored by the supernet that owns it.
 
@@ -41,6 +43,7 @@ def search_paths(
         data: A reference to the images in the object store.
         pool: The candidate pool, best first: the search starts from it.
         ledger: Where time and images are booked.
+        lines: By label, what makes a supernet's scores comparable with the others'; nothing where one is missing.
 
     Returns:
         Everything that was scored, in the order in which it was asked for.
@@ -64,7 +67,7 @@ def search_paths(
         settings.name,
         plan.space,
         stream(plan.config.seed, "search"),
-        [entry.architecture for entry in pool],
+        list(dict.fromkeys(entry.architecture for entry in pool)),
         lambda architecture: plan.owner(architecture, labels) is not None,
         **settings.options,
     )
@@ -76,7 +79,10 @@ def search_paths(
                 break
             owners = [str(plan.owner(architecture, labels)) for architecture in asked]
             scores = service.score_all([(versions[owner], a) for owner, a in zip(owners, asked, strict=True)])
-            values = [score.value(plan.config.score.metric) for score in scores]
+            values = [
+                lines.get(owner, Line())(score.value(plan.config.score.metric))
+                for owner, score in zip(owners, scores, strict=True)
+            ]
             searcher.tell(asked, values)
             for architecture, value, score, owner in zip(asked, values, scores, owners, strict=True):
                 found.append(Found(len(found) + 1, architecture, value, score.loss, score.accuracy, owner))

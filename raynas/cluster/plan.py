@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from raynas.cluster.landmarks import first_landmarks, functions_of, known_in, refuse_crowding
 from raynas.cluster.resources import Resources
 from raynas.config import Config
 from raynas.data import ImageData, data
 from raynas.errors import ConfigError
+from raynas.methods import PARTITIONS, Landmark, Partition, Probe, Split
 from raynas.ranking import noise_ceiling
 from raynas.search import SCHEDULERS, PartitionRule
 from raynas.spaces import Space, space
@@ -27,12 +30,19 @@ class Plan:
     Args:
         config: The resolved configuration.
         space: The whole space.
-        partitions: Its sub-supernets' spaces by label, in order; empty where the space is not split.
+        partitions: Its sub-supernets' spaces by label, level by level; empty where the space is not split, and before
+            it is split.
         data: The images.
         truth: The truth table; None without truth, and before it is trained.
-        rule: Spends the rounds on the partitions; None where the space is not split.
+        rule: Spends the rounds of the last of the levels on its partitions; None where there is none.
         root: The root supernet's job.
         jobs: The partitions' jobs, by label.
+        partition: Chooses the splits; None where the space is not split.
+        parents: The label of each partition's parent: ``root``, or a partition of the level before.
+        levels: The partitions' labels, level by level, as far as the tree has grown. A split that depends on weights is
+            known only when these are trained, and a partition that the rule gave up is not split any more.
+        landmarks: Architectures that a regularizer is told the quality of, and that no ranking is measured on; the
+            quality is NaN before it is known.
     """
 
     config: Config
@@ -43,6 +53,15 @@ class Plan:
     rule: PartitionRule | None
     root: SupernetJob
     jobs: dict[str, SupernetJob]
+    partition: Partition | None = None
+    parents: dict[str, str] = field(default_factory=dict)
+    levels: tuple[tuple[str, ...], ...] = ()
+    landmarks: tuple[Landmark, ...] = ()
+
+    @property
+    def depth(self) -> int:
+        """How many levels of partitions there will be."""
+        return 0 if self.partition is None else self.partition.levels
 
     @property
     def supernets(self) -> dict[str, SupernetJob]:
@@ -60,16 +79,90 @@ class Plan:
         return next((label for label in among if architecture in supernets[label].space), None)
 
     def measured_against(self, table: TruthTable, metric: str) -> Plan:
-        """Return the plan with every supernet's ranking measured against a metric of a table."""
-        return replace(
+        """Return the plan with every supernet's ranking measured against a metric of a table.
+
+        Landmarks whose quality the table shall tell are chosen now.
+
+        Raises:
+            ConfigError: They cannot be had, or leave too little of the table.
+        """
+        plan = replace(self, truth=table, landmarks=self.landmarks or first_landmarks(self.config, self.space, table))
+        aside = plan._aside
+        root = replace(self.root, ranking=_ranking_set(self.config, self.root, table, metric, aside=aside))
+        jobs = {
+            label: replace(job, ranking=_ranking_set(self.config, job, table, metric, root.ranking, aside=aside))
+            for label, job in self.jobs.items()
+        }
+        plan = replace(plan, root=root, jobs=jobs)._telling_landmarks()
+        refuse_crowding(plan, table)
+        return plan
+
+    def with_landmarks(self, landmarks: Sequence[Landmark]) -> Plan:
+        """Return the plan with these landmarks, and rankings measured on other architectures.
+
+        The root's ranking set stays the same if no landmark is in it.
+        """
+        plan = replace(self, landmarks=tuple(landmarks))
+        if plan.truth is None or self.config.truth is None:
+            return plan._telling_landmarks()
+        return plan.measured_against(plan.truth, self.config.truth.metric)
+
+    @property
+    def _aside(self) -> set[str]:
+        """The landmarks' functions, on which no ranking is measured."""
+        return functions_of(self.space, [landmark.architecture for landmark in self.landmarks])
+
+    def _telling_landmarks(self) -> Plan:
+        """Return the plan whose jobs know those landmarks that are in their spaces."""
+        jobs = {label: replace(job, landmarks=known_in(job.space, self.landmarks)) for label, job in self.jobs.items()}
+        return replace(self, root=replace(self.root, landmarks=known_in(self.space, self.landmarks)), jobs=jobs)
+
+    def split(self, label: str) -> Split:
+        """Return how a supernet of the last level is split, or the root before there is a level, by what is given."""
+        assert self.partition is not None
+        return split_supernet(self.partition, self.supernets[label], len(self.levels))
+
+    def grown(self, splits: Mapping[str, Sequence[Space]]) -> Plan:
+        """Return the plan with one level more.
+
+        Args:
+            splits: The parts of supernets, by label; one that has a single part stays as it is, without children.
+
+        Raises:
+            ConfigError: The scheduler cannot spend the level's rounds on so many, or so few, partitions.
+        """
+        children = {part.label: (label, part) for label, parts in splits.items() if len(parts) > 1 for part in parts}
+        settings, scheduler = self.config.train, self.config.scheduler
+        rounds = settings.rounds_of_level(last=len(self.levels) + 1 == self.depth)
+        rule = SCHEDULERS.make(scheduler.name, tuple(children), rounds, **scheduler.options) if children else None
+        jobs = {label: _job(self.config, label, part, rule.longest()) for label, (_, part) in children.items() if rule}
+        if self.truth is not None and self.config.truth is not None:
+            metric, roots, aside = self.config.truth.metric, self.root.ranking, self._aside
+            jobs = {
+                label: replace(job, ranking=_ranking_set(self.config, job, self.truth, metric, roots, aside=aside))
+                for label, job in jobs.items()
+            }
+        plan = replace(
             self,
-            truth=table,
-            root=replace(self.root, ranking=_ranking_set(self.config, self.root, table, metric)),
-            jobs={
-                label: replace(job, ranking=_ranking_set(self.config, job, table, metric))
-                for label, job in self.jobs.items()
-            },
+            partitions={**self.partitions, **{label: part for label, (_, part) in children.items()}},
+            rule=rule,
+            jobs={**self.jobs, **jobs},
+            parents={**self.parents, **{label: parent for label, (parent, _) in children.items()}},
+            levels=(*self.levels, tuple(children)),
         )
+        return plan._telling_landmarks()
+
+
+def split_supernet(partition: Partition, job: SupernetJob, level: int, probe: Probe | None = None) -> Split:
+    """Return how a supernet is split; its label names the stream.
+
+    Args:
+        partition: Chooses the split.
+        job: The supernet's job.
+        level: How often its space was split before.
+        probe: It, trained; only where the split depends on its weights.
+    """
+    return partition.split(job.space, level, stream(job.seed, "split", job.label), probe)
 
 
 def make_plan(config: Config) -> Plan:
@@ -80,34 +173,37 @@ def make_plan(config: Config) -> Plan:
 def draft_plan(config: Config) -> Plan:
     """Load the data and build what costs nothing; whether the parts go together is for `checked` to say."""
     whole = space(config.space.name, **config.space.options)
-    partitions: dict[str, Space] = {}
-    rule: PartitionRule | None = None
-    if config.method.partition is not None:
-        partitions = {part.label: part for part in whole.partition(config.method.partition.decisions)}
-        rule = SCHEDULERS.make(
-            config.scheduler.name, tuple(partitions), config.train.partition_rounds, **config.scheduler.options
-        )
-    return Plan(
+    chosen = config.method.partition
+    plan = Plan(
         config,
         whole,
-        partitions,
+        {},
         data(config.data.name, **config.data.options),
         None,
-        rule,
+        None,
         _job(config, "root", whole, config.train.root_rounds),
-        {label: _job(config, label, part, rule.longest() if rule else 0) for label, part in partitions.items()},
+        {},
+        None if chosen is None else PARTITIONS.make(chosen.name, **chosen.options),
     )
+    if plan.partition is None or plan.partition.learned:
+        return plan
+    return plan.grown({"root": plan.split("root").parts})
 
 
 def checked(plan: Plan) -> Plan:
     """Return the plan with its truth, after a trial run; a truth to be trained comes in by `Plan.measured_against`.
 
     Raises:
-        ConfigError: Space, network and data do not go together, or the truth table knows fewer than two architectures
-            of the space.
+        ConfigError: Space, network and data do not go together, the truth table knows fewer than two architectures of
+            the space, or the landmarks cannot be had.
     """
     trial_run(plan.root, plan.data)
     config = plan.config
+    if plan.partition is not None and plan.partition.learned:
+        problems = plan.partition.network_objections(replace(plan.root, device="cpu").build(plan.data))
+        if problems:
+            raise ConfigError([f"'method.partition': {problem}" for problem in problems])
+    plan = plan.with_landmarks(first_landmarks(config, plan.space, None))
     if config.truth is None or config.truth.name is None:
         return plan
     table = truth(config.truth.name)
@@ -137,9 +233,25 @@ def _job(config: Config, label: str, part: Space, rounds: int) -> SupernetJob:
     )
 
 
-def _ranking_set(config: Config, job: SupernetJob, table: TruthTable, metric: str) -> RankingSet:
+def _ranking_set(
+    config: Config,
+    job: SupernetJob,
+    table: TruthTable,
+    metric: str,
+    roots: RankingSet | None = None,
+    *,
+    aside: Set[str] = frozenset(),
+) -> RankingSet:
+    """Return the architectures of known truth on which a supernet's ranking is measured.
+
+    A partition's are first the root's that are in its space, so that in the end each of these has been scored by the
+    sub-supernet that owns it, and then others. None is one of the functions set aside.
+    """
     rng = stream(config.seed, "ranking", job.label)
-    known = known_architectures(table, job.space, rng, config.score.architectures, metric)
+    known = [] if roots is None else [a for a in roots.architectures if a in job.space]
+    functions = aside | functions_of(job.space, known)
+    missing = config.score.architectures - len(known)
+    known += known_architectures(table, job.space, rng, missing, metric, excluded=functions)
     return RankingSet(
         tuple(known),
         tuple(table.query(architecture, metric) for architecture in known),

@@ -34,8 +34,8 @@ class ScoringActor:
 
     def score(
         self, version: Version, architectures: Sequence[Architecture], weights: Weights | None
-    ) -> tuple[list[Score], Span]:
-        """Return the scores of architectures, in order, and when they were measured.
+    ) -> tuple[list[Score], Span, int]:
+        """Return the scores of architectures, in order, when they were measured, and how many had to be evaluated.
 
         Args:
             version: The weights to score with.
@@ -46,4 +46,5 @@ class ScoringActor:
         if weights is not None:
             self.scorer.hold(version, weights)
         scores = self.scorer.score(version, architectures)
-        return scores, Span("score", start, time.time())
+        evaluated = self.scorer.different(version.label, architectures)
+        return scores, Span("score", start, time.time()), evaluated

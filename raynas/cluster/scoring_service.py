@@ -6,6 +6,7 @@ needs them: all actors of a machine read the same memory, and a version that is 
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,10 @@ class ScoringService:
     ) -> None:
         import ray
 
-        self._jobs, self._ledger = jobs, ledger
+        self._ledger = ledger
+        self._forms = {
+            label: functools.partial(job.parts().sharing.shared_form, job.space) for label, job in jobs.items()
+        }
         self._images = {label: images_an_architecture(job.protocol, data) for label, job in jobs.items()}
         self._weights: dict[Version, ObjectRef[Weights]] = {}
         remote: Any = ray.remote(**resources.options)(ScoringActor)
@@ -94,7 +98,7 @@ class ScoringService:
         """
         import ray
 
-        keys: list[Hashable] = [(version, self._jobs[version.label].space.shared_form(a)) for version, a in wanted]
+        keys: list[Hashable] = [(version, self._forms[version.label](a)) for version, a in wanted]
         distinct = dict(zip(keys, wanted, strict=True))
         order = sorted(distinct, key=lambda key: (distinct[key][0], distinct[key][1].options))
         waiting = []
@@ -105,8 +109,8 @@ class ScoringService:
                 waiting.append((version, group, self._ask(place, version, [distinct[key][1] for key in group])))
         scores: dict[Hashable, Score] = {}
         for version, group, answer in waiting:
-            found, span = ray.get(answer)
-            self._ledger.add([span], scored=len(group) * self._images[version.label])
+            found, span, evaluated = ray.get(answer)
+            self._ledger.add([span], scored=evaluated * self._images[version.label])
             scores.update(zip(group, found, strict=True))
         return [scores[key] for key in keys]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Trained = tuple[Architecture, list[StandaloneResult], Span]
 
 
-def _train_seeds(
+def train_seeds(
     space: Space,
     architecture: Architecture,
     data: ImageData,
@@ -26,6 +26,7 @@ def _train_seeds(
     seeds: Sequence[int],
     resources: Resources,
 ) -> tuple[list[StandaloneResult], Span]:
+    """Train one architecture with every seed, in this process; return the results and when it was."""
     from raynas.training.process import prepare_process
     from raynas.training.standalone import train_standalone
 
@@ -56,7 +57,7 @@ def train_all(
     """
     import ray
 
-    task = ray.remote(**resources.options, max_retries=3)(_train_seeds)
+    task = ray.remote(**resources.options, max_retries=3)(train_seeds)
     shared = ray.put(data) if isinstance(data, ImageData) else data
     waiting = list(architectures)[::-1]
     running: dict[object, Architecture] = {}

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from raynas.cluster.resources import Resources
+from raynas.cluster.standalone_tasks import train_seeds
 from raynas.data import ImageData
 from raynas.errors import RunError
+from raynas.methods import Landmark
+from raynas.spaces import Architecture, Space
 from raynas.training.job import SupernetJob
+from raynas.training.ledger import Span
 from raynas.training.process import prepare_process
+from raynas.training.scoring import Score
+from raynas.training.standalone import StandaloneRecipe, StandaloneResult
 from raynas.training.worker import PoolLike, RoundReport, SupernetWorker
 
 
@@ -18,11 +25,12 @@ class SupernetActor:
     Args:
         job: What to build and how to train it.
         data: The images.
-        threads: Torch threads.
+        resources: What it reserves; as many torch threads as CPUs.
     """
 
-    def __init__(self, job: SupernetJob, data: ImageData, threads: int) -> None:
-        prepare_process(threads)
+    def __init__(self, job: SupernetJob, data: ImageData, resources: Resources) -> None:
+        prepare_process(resources.cpus)
+        self._data, self._resources = data, resources
         self._problem: RunError | None = None
         try:
             self.worker = SupernetWorker(job, data)
@@ -33,9 +41,19 @@ class SupernetActor:
         """Return, once the actor stands, what keeps it from working."""
         return self._problem
 
-    def run_round(self, pool: PoolLike) -> RoundReport:
-        """Train and measure one round."""
-        return self.worker.run_round(pool)
+    def run_round(self, pool: PoolLike, landmarks: Sequence[Landmark] | None = None) -> RoundReport:
+        """Train and measure one round; see `SupernetWorker.run_round`."""
+        return self.worker.run_round(pool, landmarks)
+
+    def score(self, architectures: Sequence[Architecture]) -> list[Score]:
+        """Score architectures between two rounds; the next round's report counts their images."""
+        return self.worker.score(architectures)
+
+    def train_alone(
+        self, space: Space, architecture: Architecture, recipe: StandaloneRecipe, seeds: Sequence[int]
+    ) -> tuple[list[StandaloneResult], Span]:
+        """Train an architecture stand-alone between two rounds: for a Ray that has no room beside this actor."""
+        return train_seeds(space, architecture, self._data, recipe, seeds, self._resources)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything needed to continue."""
@@ -52,4 +70,4 @@ def start_supernet(job: SupernetJob, data: object, resources: Resources) -> Any:
     """
     import ray
 
-    return ray.remote(**resources.options)(SupernetActor).remote(job, data, resources.cpus)
+    return ray.remote(**resources.options)(SupernetActor).remote(job, data, resources)

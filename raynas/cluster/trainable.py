@@ -33,14 +33,14 @@ class Shared:
     Args:
         jobs: Each partition's job, by label.
         data: The images.
-        parent: The root supernet's weights.
+        parents: The weights of the supernet that each inherits from, by its own label; fresh ones where it has none.
         pool: The candidate pool.
         threads: Torch threads a trial.
     """
 
     jobs: Mapping[str, SupernetJob]
     data: ImageData
-    parent: Weights
+    parents: Mapping[str, Weights]
     pool: PoolLike
     threads: int
 
@@ -52,7 +52,7 @@ class PartitionTrial(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
-        """Build the worker with the root's weights; `shared` are the fields of `Shared`, from the object store."""
+        """Build the worker with its parent's weights; `shared` are the fields of `Shared`, from the object store."""
         global _process_started_work
         self._shared = Shared(**shared)
         prepare_process(self._shared.threads)
@@ -61,8 +61,10 @@ class PartitionTrial(tune.Trainable):
         _process_started_work = True
 
     def _build(self, config: dict[str, Any]) -> None:
-        shared = self._shared
-        self._worker = SupernetWorker(shared.jobs[config["partition"]], shared.data, shared.parent.tensors())
+        shared, label = self._shared, config["partition"]
+        parent = shared.parents.get(label)
+        inherited = None if parent is None else parent.tensors()
+        self._worker = SupernetWorker(shared.jobs[label], shared.data, inherited)
 
     def step(self) -> dict[str, Any]:
         """Run one round."""

@@ -48,6 +48,9 @@ class Part:
         del count
         return 0
 
+    def inherits(self) -> None:
+        """Be told, before `start`, that the supernet begins with the weights of a trained one."""
+
     def start(self, supernet: Supernet, seed: int) -> None:
         """Take in the supernet, before the first step.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable
 from typing import Any
 
 from raynas.methods.part import Part
 from raynas.networks import Supernet, supernet
 from raynas.registry import Registry
-from raynas.spaces import Space
+from raynas.spaces import Architecture, Space
 
 
 class Sharing(Part, ABC):
@@ -27,6 +28,13 @@ class Sharing(Part, ABC):
             seed: Of the initial weights.
             options: Of the space's network.
         """
+
+    def shared_form(self, space: Space, architecture: Architecture) -> Hashable:
+        """Return a value that is equal for architectures that are the same function whatever the weights are.
+
+        `Supernet.shared_forms` may know more of them to be equal, of the weights that it has.
+        """
+        return space.shared_form(architecture)
 
 
 SHARINGS: Registry[Sharing] = Registry("sharing")

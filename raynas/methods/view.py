@@ -28,6 +28,18 @@ class TrainingView(Protocol):
     def images_trained(self) -> int:
         """Images passed forward and backward so far: the supernet's version."""
 
+    @property
+    def epoch_images(self) -> int:
+        """The images that weights are trained on: an epoch is so many."""
+
+    @property
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """The images (B, C, H, W) and targets (B, ...) that the step in preparation trains on."""
+
+    @property
+    def lr(self) -> float:
+        """The weights' learning rate at the beginning of the step in preparation."""
+
     def loss(self, path: Path, images: Tensor, targets: Tensor) -> Tensor:
         """Return the task's mean loss of one path, a scalar with its graph; (B, C, H, W) images.
 
@@ -45,6 +57,9 @@ class TrainingView(Protocol):
 
         They are always the same, batch norm takes the statistics of the images, and the supernet is left as it was.
         """
+
+    def protocol(self, images: int = 1000) -> str:
+        """Return how `score` measures, for the candidate pool: scores of different protocols are never compared."""
 
     def count(self, *, trained: int = 0, scored: int = 0) -> None:
         """Charge images to the budget: passed forward and backward, or forward only."""

@@ -155,12 +155,28 @@ class BatchNorm(SharedLayer):
         return torch.native_batch_norm(x, self.weight, self.bias, mean, var, True, self.momentum, self.eps)
 
     def by_batch_backward(
-        self, grad: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, inverse_std: Tensor
+        self,
+        grad: Tensor,
+        x: Tensor,
+        weight: Tensor | None,
+        mean: Tensor,
+        inverse_std: Tensor,
+        *,
+        always: bool = False,
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Return the gradients of input, scale and shift of `by_batch`; `weight` as it was then."""
-        affine = weight is not None
+        """Return the gradients of input, scale and shift of `by_batch`.
+
+        Args:
+            grad: That of the output.
+            x: The input.
+            weight: The scale as it was then.
+            mean: As `by_batch` returned it.
+            inverse_std: As `by_batch` returned it.
+            always: Return those of a scale of one, and of a shift of zero, where it has none.
+        """
+        wanted = always or weight is not None
         gradients: tuple[Tensor, Tensor | None, Tensor | None] = torch.ops.aten.native_batch_norm_backward.default(
-            grad, x, weight, None, None, mean, inverse_std, True, self.eps, [True, affine, affine]
+            grad, x, weight, None, None, mean, inverse_std, True, self.eps, [True, wanted, wanted]
         )
         return gradients
 

@@ -1,7 +1,7 @@
 """The program of a NAS-Bench-201 cell.
 
-It computes the cell's shared form (`raynas.spaces.nasbench201.shared_value`): cells that are equal under shared weights
-are computed bit for bit alike.
+It computes what the cell's output node is under shared weights (`raynas.spaces.nasbench201.node_values`): cells that
+are equal under them are computed bit for bit alike.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raynas.networks.program import CONVOLVE, INPUT, POOL, RECTIFY, SUM, Instruction, Program
-from raynas.spaces.nasbench201 import Value, shared_value
+from raynas.spaces.nasbench201 import OUTPUT_NODE, OWN_WEIGHTS, Term, Value, node_values
 
 
 @dataclass(frozen=True)
@@ -20,23 +20,33 @@ class CellProgram:
 
     Args:
         program: What to run.
-        convolutions: (edge, operation) of each of its layers.
+        terms: What each of its layers computes: a convolution's operation, the number of its weights (its edge, where
+            each has its own), and what it is applied to.
     """
 
     program: Program
-    convolutions: tuple[tuple[int, str], ...]
+    terms: tuple[Term, ...]
+
+    @functools.cached_property
+    def convolutions(self) -> tuple[tuple[int, str], ...]:
+        """(weights, operation) of each of its layers."""
+        return tuple((weights, operation) for operation, weights, _ in self.terms if weights is not None)
+
+
+@functools.lru_cache(maxsize=65_536)
+def cell_program(options: tuple[str, ...], weights: tuple[int, ...] = OWN_WEIGHTS) -> CellProgram | None:
+    """Return the program of a NAS-Bench-201 cell with these options; None if nothing connects input and output.
+
+    Args:
+        options: The cell.
+        weights: As for `raynas.spaces.nasbench201.node_values`.
+    """
+    return _program(node_values(options, weights)[OUTPUT_NODE])
 
 
 @functools.lru_cache(maxsize=16_384)
-def cell_program(options: tuple[str, ...]) -> CellProgram | None:
-    """Return the program of a NAS-Bench-201 cell with these options; None if nothing connects input and output."""
-    value = shared_value(options)
-    return _program(value) if value else None
-
-
-@functools.lru_cache(maxsize=16_384)
-def _program(value: Value) -> CellProgram:
-    return _Compiler().compile(value)
+def _program(value: Value) -> CellProgram | None:
+    return _Compiler().compile(value) if value else None
 
 
 class _Compiler:
@@ -44,7 +54,7 @@ class _Compiler:
 
     def __init__(self) -> None:
         self.instructions: list[Instruction] = []
-        self.convolutions: list[tuple[int, str]] = []
+        self.terms: list[Term] = []
         self.known: dict[Any, int] = {}
         self.uses = [0]
         self.fresh = [False]
@@ -55,7 +65,7 @@ class _Compiler:
         output = self._value(value)
         self.uses[output] += 1
         instructions = tuple(self._in_place(instruction) for instruction in self.instructions)
-        return CellProgram(Program(instructions, len(self.uses), output), tuple(self.convolutions))
+        return CellProgram(Program(instructions, len(self.uses), output), tuple(self.terms))
 
     def _value(self, value: Value) -> int:
         terms = [self._term(term) for term in value]
@@ -64,16 +74,16 @@ class _Compiler:
         return self._once(("sum", value), SUM, tuple(terms), None)
 
     def _term(self, term: tuple[str, int | None, Value]) -> int:
-        operation, edge, source = term
+        operation, weights, source = term
         if operation == "input":
             return INPUT
-        if edge is None:
+        if weights is None:
             return self._once(term, POOL, (self._value(source),), None)
         if term in self.known:
             return self.known[term]
         rectified = self._once(("relu", source), RECTIFY, (self._value(source),), None)
-        self.convolutions.append((edge, operation))
-        return self._once(term, CONVOLVE, (rectified,), len(self.convolutions) - 1)
+        self.terms.append(term)
+        return self._once(term, CONVOLVE, (rectified,), len(self.terms) - 1)
 
     def _once(self, key: Any, code: int, sources: tuple[int, ...], detail: Any) -> int:
         if key not in self.known:

@@ -15,13 +15,17 @@ a row and a column of zeros.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from raynas.networks import darts_mixture
 from raynas.networks.batchnorm import BatchNorm
+from raynas.networks.mixed_edge import check_mixture
+from raynas.networks.mixture import MixedEdge, Mixture
 from raynas.networks.operations import ReluConvBn
 from raynas.networks.steps import Step
 from raynas.networks.supernet import NETWORKS, Choice, Supernet
@@ -47,6 +51,15 @@ class FactorizedReduce(nn.Module):
         """(B, C, H, W) -> (B, C', ceil(H/2), ceil(W/2))."""
         x = self.relu(x)
         out: Tensor = self.norm(torch.cat([self.even(x), self.odd(self.shift(x))], 1))
+        return out
+
+    def narrow(self, x: Tensor) -> Tensor:
+        """Run on the first c of C channels with the first of the weights, (B, c, H, W) -> (B, c, H', W')."""
+        x, channels = self.relu(x), x.shape[1]
+        second = channels // 2
+        even = torch.conv2d(x, self.even.weight[: channels - second, :channels], stride=2)
+        odd = torch.conv2d(self.shift(x), self.odd.weight[:second, :channels], stride=2)
+        out: Tensor = self.norm(torch.cat([even, odd], 1))
         return out
 
 
@@ -130,12 +143,19 @@ class Cell(nn.Module):
             else ReluConvBn(channels_in[0], channels, 1, **norm)
         )
         self.previous = ReluConvBn(channels_in[1], channels, 1, **norm)
+        self.add_operations(space, channels, pool_norm=pool_norm, **norm)
+
+    def add_operations(self, space: Space, channels: int, **norm: bool) -> None:
+        """Add the candidates of all edges; `norm` as for `darts_operation`."""
         self.edges = nn.ModuleDict()
         for node in NODES:
-            for source, names in allowed_operations(space, kind, node).items():
-                stride = 2 if kind == "reduce" and source < NODES[0] else 1
-                candidates = {n: darts_operation(n, channels, stride, pool_norm=pool_norm, **norm) for n in names}
-                self.edges[_edge_name(node, source)] = Choice(f"{kind} {node}<-{source}", candidates)
+            for source, names in allowed_operations(space, self.kind, node).items():
+                candidates = {name: darts_operation(name, channels, self.stride(source), **norm) for name in names}
+                self.edges[_edge_name(node, source)] = Choice(f"{self.kind} {node}<-{source}", candidates)
+
+    def stride(self, source: int) -> int:
+        """Return the stride of the edges from a node."""
+        return 2 if self.kind == "reduce" and source < NODES[0] else 1
 
     def forward(self, earlier: Tensor, previous: Tensor, nodes: tuple[tuple[Edge, Edge], ...]) -> Tensor:
         """Run the cell on the outputs of the two cells before it, (B, C1, H1, W1) and (B, C2, H, W) -> (B, 4C, H', W').
@@ -145,10 +165,34 @@ class Cell(nn.Module):
             previous: Output of the previous cell.
             nodes: The two edges of each node.
         """
+
+        def on_edge(place: int, edge: Edge, x: Tensor) -> Tensor:
+            operation, source = edge
+            out: Tensor = self.edges[_edge_name(NODES[place // 2], source)](x, operation)
+            return out
+
+        return self.over_edges(earlier, previous, nodes, on_edge)
+
+    def over_edges(
+        self,
+        earlier: Tensor,
+        previous: Tensor,
+        nodes: tuple[tuple[Edge, Edge], ...],
+        on_edge: Callable[[int, Edge, Tensor], Tensor],
+    ) -> Tensor:
+        """Run the cell as `forward` does, with edges as said.
+
+        Args:
+            earlier: As for `forward`.
+            previous: As for `forward`.
+            nodes: The two edges of each node.
+            on_edge: Gives, for an edge's place (0 to 7, node by node), the edge and the value of the node that it comes
+                from, the edge's output.
+        """
         states = [self.earlier(earlier), self.previous(previous)]
-        for node, ((first, a), (second, b)) in zip(NODES, nodes, strict=True):
-            left = self.edges[_edge_name(node, a)](states[a], first)
-            states.append(left + self.edges[_edge_name(node, b)](states[b], second))
+        for place, (first, second) in enumerate(nodes):
+            left = on_edge(2 * place, first, states[first[1]])
+            states.append(left + on_edge(2 * place + 1, second, states[second[1]]))
         return torch.cat(states[NODES[0] :], 1)
 
 
@@ -201,7 +245,7 @@ class DartsSupernet(Supernet):
             kind = "reduce" if place in (cells // 3, 2 * cells // 3) else "normal"
             channels *= 2 if kind == "reduce" else 1
             self.cells.append(
-                Cell(
+                self.cell(
                     space,
                     kind,
                     widths,
@@ -213,7 +257,17 @@ class DartsSupernet(Supernet):
                 )
             )
             widths, after_reduction = (widths[1], len(NODES) * channels), kind == "reduce"
+        self.mixed_edges = tuple(
+            MixedEdge(f"{kind} {node}<-{source}", f"{kind} {node}", tuple(names))
+            for kind in CELLS
+            for node in NODES
+            for source, names in allowed_operations(space, kind, node).items()
+        )
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[1], classes))
+
+    def cell(self, *given: Any, **options: Any) -> Cell:
+        """Return a new cell; arguments as of `Cell`."""
+        return Cell(*given, **options)
 
     def steps(self, architecture: Architecture) -> list[Step]:
         """Return a step for the stem, each cell and the head; what is passed on is the last two cells' outputs."""
@@ -221,8 +275,23 @@ class DartsSupernet(Supernet):
         steps = [Step("stem", self._start)]
         for cell in self.cells:
             assert isinstance(cell, Cell)
-            steps.append(Step(nodes[cell.kind], _next_pair, (cell, nodes[cell.kind])))
+            steps.append(Step(nodes[cell.kind], next_pair, (cell, nodes[cell.kind])))
         return [*steps, Step("head", self._finish)]
+
+    def forward_mixture(self, images: Tensor, mixture: Mixture) -> Tensor:
+        """(B, C, H, W) -> (B, K) of the relaxed network: see `raynas.networks.darts_mixture`."""
+        check_mixture(mixture, self.mixed_edges, self.mixed_cells)
+        cells: list[Cell] = list(self.cells)  # type: ignore[arg-type]
+        out: Tensor = self.head(darts_mixture.run_cells(cells, self.stem(images), mixture, self.mixed_edges))
+        return out
+
+    def most_likely(self, mixture: Mixture) -> Architecture:
+        """Return the two strongest edges of every node, each with its strongest operation."""
+        return darts_mixture.most_likely(self.space, self.mixed_edges, mixture)
+
+    def edge_places(self, architecture: Architecture) -> tuple[int | None, ...]:
+        """Return the place of an architecture's operation on every mixed edge; None on those it does not have."""
+        return darts_mixture.edge_places(self.mixed_edges, architecture)
 
     def _start(self, images: Tensor) -> tuple[Tensor, Tensor]:
         stem: Tensor = self.stem(images)
@@ -233,6 +302,12 @@ class DartsSupernet(Supernet):
         return logits
 
 
-def _next_pair(pair: tuple[Tensor, Tensor], cell: Cell, nodes: tuple[tuple[Edge, Edge], ...]) -> tuple[Tensor, Tensor]:
-    """Return the outputs of the previous cell and of this one; `pair` are those of the two cells before this one."""
-    return pair[1], cell(*pair, nodes)
+def next_pair(pair: tuple[Tensor, Tensor], cell: Cell, *how: Any) -> tuple[Tensor, Tensor]:
+    """Return the outputs of the previous cell and of this one.
+
+    Args:
+        pair: Those of the two cells before this one.
+        cell: This one.
+        how: What it is called with after them.
+    """
+    return pair[1], cell(*pair, *how)

@@ -75,17 +75,22 @@ def trace_path(network: Supernet, architecture: Architecture, *, fresh: bool = F
     path = _Path(network, architecture)
     graph = _Tracer().trace(path)
     layers = _plain_layers(path, graph, network.input_shape, fresh=fresh)
-    calls = Counter(node.target for node in graph.nodes if node.name in layers)
+    own = _layers_of_their_own(network, graph) | layers.keys()
+    calls = Counter(node.target for node in graph.nodes if node.name in own)
     seen: Counter[Any] = Counter()
     modules: dict[str, Any] = {}
     for node in graph.nodes:
         node.type = None  # annotations are texts here, which a saved graph could not be read with
-        if node.name in layers:
+        if node.name in own:
             # A layer that a path uses twice becomes two layers: alone, each has weights of its own.
             name = node.target if calls[node.target] == 1 else f"{node.target}_{seen[node.target]}"
             seen[node.target] += 1
-            modules[name] = layers[node.name]
-            node.target, node.args, node.kwargs = name, node.args[:1], {}
+            if node.name in layers:
+                modules[name] = layers[node.name]
+                node.args, node.kwargs = node.args[:1], {}
+            else:
+                modules[name] = copy.deepcopy(path.get_submodule(node.target))
+            node.target = name
         elif node.op == "call_module":
             modules[node.target] = copy.deepcopy(path.get_submodule(node.target))
         elif node.op == "get_attr":
@@ -97,6 +102,14 @@ def trace_path(network: Supernet, architecture: Architecture, *, fresh: bool = F
     derived.recompile()
     _order_like(derived, path)
     return derived.train(network.training)
+
+
+def _layers_of_their_own(network: Supernet, graph: fx.Graph) -> set[str]:
+    """Return the names of the calls of plain layers, each of which is a layer of its own in the derived network."""
+    if not network.reuses_layers:
+        return set()
+    calls = (node for node in graph.nodes if node.op == "call_module")
+    return {node.name for node in calls if any(True for _ in network.get_submodule(node.target).parameters())}
 
 
 def _order_like(module: nn.Module, reference: nn.Module) -> None:

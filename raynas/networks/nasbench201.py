@@ -15,13 +15,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from raynas.networks import nasbench201_mixture
 from raynas.networks.batchnorm import BatchNorm, batch_norms, grouped
-from raynas.networks.nasbench201_cell import Cell, edge_uses
+from raynas.networks.mixed_edge import check_mixture
+from raynas.networks.mixture import Mixture
+from raynas.networks.nasbench201_cell import Cell, EdgeUse, edge_uses
 from raynas.networks.operations import ReductionBlock
-from raynas.networks.program import run, takes_gradients
+from raynas.networks.program import Gates, run, takes_gradients
 from raynas.networks.steps import Step
 from raynas.networks.supernet import NETWORKS, Supernet
 from raynas.spaces import Architecture, Space
+from raynas.spaces.nasbench201 import OWN_WEIGHTS
 
 
 def _most_together(numbers: int, device: torch.device) -> int:
@@ -71,10 +75,16 @@ class Nasbench201Supernet(Supernet):
         for stage, width in enumerate((channels, 2 * channels, 4 * channels)):
             if stage:
                 blocks.append(ReductionBlock(width // 2, width, **norm))
-            blocks.extend(Cell(space, width, **norm) for _ in range(cells))
+            blocks.extend(self.cell(space, width, **norm) for _ in range(cells))
         self.blocks = nn.ModuleList(blocks)
         self.head = nn.Sequential(BatchNorm(4 * channels, **norm), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.classifier = nn.Linear(4 * channels, classes)
+        self.mixed_edges = nasbench201_mixture.mixed_edges(space)
+        self.mixed_cells = 3 * cells
+
+    def cell(self, space: Space, channels: int, *, affine: bool, track: bool) -> Cell:
+        """Return a new cell."""
+        return Cell(space, channels, affine=affine, track=track)
 
     def steps(self, architecture: Architecture) -> list[Step]:
         """Return the stem, the blocks and the head; only what is before the first cell can be shared."""
@@ -93,16 +103,56 @@ class Nasbench201Supernet(Supernet):
 
     def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
         """(B, C, H, W) -> (B, K); trained, all blocks are one node of the autograd graph."""
-        if not isinstance(images, Tensor) or not torch.is_grad_enabled():
-            return super().forward_path(images, architecture)
-        options = architecture.options
+        if isinstance(images, Tensor) and torch.is_grad_enabled():
+            found = self.in_one_node(images, architecture.options)
+            if found is not None:
+                return found
+        return super().forward_path(images, architecture)
+
+    def in_one_node(
+        self,
+        images: Tensor,
+        options: tuple[str, ...],
+        weights: tuple[int, ...] = OWN_WEIGHTS,
+        gates: Gates | None = None,
+    ) -> Tensor | None:
+        """Run a path whose blocks are one node of the autograd graph; None where it cannot be run so.
+
+        Args:
+            images: (B, C, H, W).
+            options: Of the cells.
+            weights: Which of a cell's weights each of its edges uses.
+            gates: Of the layers of all blocks.
+
+        Returns:
+            (B, K).
+        """
         blocks = [block for block in self.blocks if isinstance(block, Cell | ReductionBlock)]
-        parts = [block.part(options) if isinstance(block, Cell) else block.part() for block in blocks]
+        parts = [block.part(options, weights) if isinstance(block, Cell) else block.part() for block in blocks]
         known = [part for part in parts if part is not None]
         if len(known) < len(parts) or not takes_gradients(known):
-            return super().forward_path(images, architecture)
-        logits: Tensor = self.classifier(self.head(run(known, self.stem(images))))
+            return None
+        logits: Tensor = self.classifier(self.head(run(known, self.stem(images), gates)))
         return logits
+
+    def forward_mixture(self, images: Tensor, mixture: Mixture) -> Tensor:
+        """(B, C, H, W) -> (B, K) of the relaxed network: see `raynas.networks.nasbench201_mixture`."""
+        check_mixture(mixture, self.mixed_edges, self.mixed_cells)
+        out = nasbench201_mixture.run_blocks(self.blocks, self.stem(images), mixture)
+        logits: Tensor = self.classifier(self.head(out))
+        return logits
+
+    def most_likely(self, mixture: Mixture) -> Architecture:
+        """Return the operation of the largest weight on every edge, or the likeliest cell that the space allows."""
+        return nasbench201_mixture.most_likely(self.space, mixture)
+
+    def edge_places(self, architecture: Architecture) -> tuple[int, ...]:
+        """Return the place of an architecture's operation on every edge."""
+        return nasbench201_mixture.edge_places(self.mixed_edges, architecture)
+
+    def carries(self, places: Sequence[int]) -> bool:
+        """Say whether operations at these places connect input and output."""
+        return nasbench201_mixture.carries(self.mixed_edges, places)
 
     def different_outputs(self, images: Tensor, architectures: Sequence[Architecture]) -> Iterator[tuple[int, Tensor]]:
         """Yield places and outputs: as many at once as there is memory for on a GPU, one after another on a CPU.
@@ -127,7 +177,7 @@ class Nasbench201Supernet(Supernet):
             (A, B, K).
         """
         count = len(architectures)
-        plan = edge_uses([architecture.options for architecture in architectures], images.device)
+        plan = self.uses(architectures, images.device)
         if images.ndim == 4:
             x = torch.cat([self.stem(images)] * count)
         else:
@@ -139,3 +189,7 @@ class Nasbench201Supernet(Supernet):
         with grouped(count):
             logits: Tensor = self.classifier(self.head(x))
         return logits.view(count, -1, self.classes)
+
+    def uses(self, architectures: Sequence[Architecture], device: torch.device) -> list[EdgeUse]:
+        """Return who uses what on the edges of the cells of several architectures."""
+        return edge_uses([architecture.options for architecture in architectures], device)

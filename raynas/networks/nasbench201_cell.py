@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from raynas.networks.operations import ReluConvBn, nasbench201_operation
 from raynas.networks.program import Layer, Part, run, takes_gradients
 from raynas.networks.supernet import Choice
 from raynas.spaces import Space
-from raynas.spaces.nasbench201 import EDGES, OUTPUT_NODE, live_edges
+from raynas.spaces.nasbench201 import EDGES, OUTPUT_NODE, OWN_WEIGHTS, live_edges
 
 
 class Cell(nn.Module):
@@ -33,32 +33,52 @@ class Cell(nn.Module):
             }
             self.edges.append(Choice(decision.name, candidates))
 
-    def forward(self, x: Tensor, options: tuple[str, ...]) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W); zeros where no edge connects input and output."""
+    def forward(self, x: Tensor, options: tuple[str, ...], weights: tuple[int, ...] = OWN_WEIGHTS) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W); zeros where no edge connects input and output.
+
+        Args:
+            x: The cell's input.
+            options: The operation of each edge.
+            weights: Which `choice` each edge uses.
+        """
         if not isinstance(x, Tensor):
-            return self.by_edges(x, options)  # type: ignore[unreachable]  # a stand-in that traces or measures
-        part = self.part(options)
+            return self.by_edges(x, options, weights)  # type: ignore[unreachable]  # a stand-in: traces or measures
+        part = self.part(options, weights)
         if part is None:
             return torch.zeros_like(x)
         if torch.is_grad_enabled() and not takes_gradients([part]):
-            return self.by_edges(x, options)
+            return self.by_edges(x, options, weights)
         return run([part], x)
 
-    def part(self, options: tuple[str, ...]) -> Part | None:
+    def choice(self, number: int) -> Choice:
+        """Return a set of weights, by its number: that of the edge here."""
+        return self.edges[number]  # type: ignore[return-value]
+
+    def part(self, options: tuple[str, ...], weights: tuple[int, ...] = OWN_WEIGHTS) -> Part | None:
         """Return the program of these options with its layers; None if nothing connects input and output."""
-        cell = cell_program(options)
+        cell = cell_program(options, weights)
         return None if cell is None else (cell.program, [self._layer(*place) for place in cell.convolutions])
 
-    def _layer(self, edge: int, operation: str) -> Layer:
-        block: ReluConvBn = self.edges[edge].candidates[operation]  # type: ignore[assignment, index]
+    def _layer(self, number: int, operation: str) -> Layer:
+        block: ReluConvBn = self.choice(number).candidates[operation]  # type: ignore[assignment]
         return block.conv, block.norm
 
-    def by_edges(self, x: Tensor, options: tuple[str, ...]) -> Tensor:
+    def by_edges(self, x: Tensor, options: tuple[str, ...], weights: tuple[int, ...] = OWN_WEIGHTS) -> Tensor:
         """Run the cell edge by edge: what `forward` computes, as torch's own operations, for any kind of gradient."""
+        return self.over_edges(x, options, lambda edge, source: self.choice(weights[edge])(source, options[edge]))
+
+    def over_edges(self, x: Tensor, options: tuple[str, ...], on_edge: Callable[[int, Any], Tensor]) -> Tensor:
+        """Run the cell edge by edge, as said.
+
+        Args:
+            x: The cell's input.
+            options: The operation of each edge.
+            on_edge: Gives, for a live edge and the value of its source, the edge's output.
+        """
         nodes: list[Tensor | None] = [x, *[None] * OUTPUT_NODE]
-        for choice, option, (target, source), live in zip(self.edges, options, EDGES, live_edges(options), strict=True):
+        for edge, ((target, source), live) in enumerate(zip(EDGES, live_edges(options), strict=True)):
             if live:
-                out, summed = choice(nodes[source], option), nodes[target]
+                out, summed = on_edge(edge, nodes[source]), nodes[target]
                 nodes[target] = out if summed is None else summed + out
         output = nodes[OUTPUT_NODE]
         return torch.zeros_like(x) if output is None else output
@@ -87,7 +107,9 @@ class Cell(nn.Module):
             target, source = EDGES[use.edge]
             inputs = nodes[source] if use.cells is None else nodes[source].index_select(0, use.cells)
             with grouped(len(inputs)):
-                out = self.edges[use.edge](inputs.view(-1, height, width, channels).permute(0, 3, 1, 2), use.operation)
+                out = self.choice(use.weights)(
+                    inputs.view(-1, height, width, channels).permute(0, 3, 1, 2), use.operation
+                )
             out = rows(out, len(inputs))
             if not len(nodes[target]):
                 nodes[target] = out.new_zeros(count, out.shape[1])
@@ -104,6 +126,7 @@ class EdgeUse(NamedTuple):
     Args:
         edge: The place of the edge in `EDGES`.
         operation: The operation.
+        weights: The number of the weights it uses.
         cells: The places of the cells (N,) int64; None for all.
         of: How many cells there are.
     """
@@ -111,22 +134,28 @@ class EdgeUse(NamedTuple):
     of: int
     edge: int
     operation: str
+    weights: int
     cells: Tensor | None
 
 
-def edge_uses(cells: Sequence[tuple[str, ...]], device: torch.device) -> list[EdgeUse]:
+def edge_uses(
+    cells: Sequence[tuple[str, ...]], device: torch.device, weights: Sequence[tuple[int, ...]] | None = None
+) -> list[EdgeUse]:
     """Return who uses what on the live edges of several cells, in the order of the edges.
 
     Args:
         cells: Their options.
         device: Where the cells run.
+        weights: The numbers of the weights that the edges of each cell use; None for those of the edges.
     """
-    users: dict[tuple[int, str], list[int]] = {}
+    users: dict[tuple[int, str, int], list[int]] = {}
     for place, options in enumerate(cells):
+        numbers = OWN_WEIGHTS if weights is None else weights[place]
         for edge, (operation, live) in enumerate(zip(options, live_edges(options), strict=True)):
             if live:
-                users.setdefault((edge, operation), []).append(place)
+                users.setdefault((edge, operation, numbers[edge]), []).append(place)
+    count = len(cells)
     return [
-        EdgeUse(len(cells), edge, operation, None if len(places) == len(cells) else torch.tensor(places, device=device))
-        for (edge, operation), places in sorted(users.items())
+        EdgeUse(count, *use, None if len(places) == count else torch.tensor(places, device=device))
+        for use, places in sorted(users.items())
     ]

@@ -192,16 +192,19 @@ class NdsSupernet(Supernet):
         """Return a step for the stem, each block, the pooling and the classifier."""
         assert isinstance(self.space, NdsSpace)
         steps, width = [Step("stem", self.stem)], self._channels(STEM_CHANNELS)
-        stages = zip(self.stages, STAGE_STRIDES, self._choices(self.space, architecture.options), strict=True)
-        for number, (blocks, stride, choice) in enumerate(stages):
-            assert isinstance(blocks, nn.ModuleList)
-            for place in range(choice.depth):
+        stages = zip(STAGE_STRIDES, self._choices(self.space, architecture.options), strict=True)
+        for number, (stride, choice) in enumerate(stages):
+            for place, block in enumerate(self.stage_blocks(number)[: choice.depth]):
                 # Stages that differ in nothing but their depth begin with the same blocks.
                 key = number, place, choice.width, choice.inner, choice.groups
                 projects = place == 0 and (stride > 1 or choice.width != width)
-                steps.append(Step(key, blocks[place], (choice, projects)))
+                steps.append(Step(key, block, (choice, projects)))
             width = choice.width
         return [*steps, Step("pool", self.pool), Step("classifier", self.classifier, (self.classes,))]
+
+    def stage_blocks(self, stage: int) -> list[nn.Module]:
+        """Return the blocks that the deepest architecture runs in a stage (0 to 2), one after another."""
+        return list(self.stages[stage].children())
 
     def _choices(self, space: NdsSpace, options: tuple[str, ...]) -> tuple[StageChoice, ...]:
         """Return what these options mean in each stage, `width` applied."""

@@ -64,9 +64,24 @@ class Program:
 
 Part = tuple[Program, Sequence[Layer]]
 """A program with the layers that it numbers."""
+_NO_GATES: Sequence[Sequence[tuple[int, ...]]] = ()
 
 
-def run(parts: Sequence[Part], x: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class Gates:
+    """Numbers, all of them one, that outputs of layers are multiplied with; they are there for their gradients.
+
+    Args:
+        values: (G,) ones.
+        places: Of every part, of each of its layers, the gates that its output passes; only layers with a batch norm
+            can have any.
+    """
+
+    values: Tensor
+    places: Sequence[Sequence[tuple[int, ...]]]
+
+
+def run(parts: Sequence[Part], x: Tensor, gates: Gates | None = None) -> Tensor:
     """Run programs one after another, as one node of the autograd graph where gradients are wanted.
 
     Computed in the type that autocast asks for. It can be differentiated once. Where batch norms use other statistics
@@ -75,6 +90,7 @@ def run(parts: Sequence[Part], x: Tensor) -> Tensor:
     Args:
         parts: What to run.
         x: (B, C, H, W).
+        gates: What the layers' outputs pass, where gradients are wanted.
     """
     if torch.is_autocast_enabled(x.device.type):
         x = x.to(torch.get_autocast_dtype(x.device.type))
@@ -86,7 +102,8 @@ def run(parts: Sequence[Part], x: Tensor) -> Tensor:
     weights = [conv.weight for conv, _ in every]
     scales = [None if norm is None else norm.weight for _, norm in every]
     shifts = [None if norm is None else norm.bias for _, norm in every]
-    output: Tensor = _Node.apply(parts, x, *weights, *scales, *shifts)  # type: ignore[no-untyped-call]
+    values, places = (None, _NO_GATES) if gates is None else (gates.values, gates.places)
+    output: Tensor = _Node.apply(parts, places, x, values, *weights, *scales, *shifts)  # type: ignore[no-untyped-call]
     return output
 
 
@@ -191,16 +208,32 @@ class _Node(torch.autograd.Function):
     """Programs by batch statistics, and their gradients."""
 
     @staticmethod
-    def forward(ctx: Any, parts: Sequence[Part], x: Tensor, *parameters: Tensor | None) -> Tensor:
-        """Run them; parameters: the weights of all layers, then the scales of their batch norms, then the shifts."""
+    def forward(
+        ctx: Any,
+        parts: Sequence[Part],
+        places: Sequence[Sequence[tuple[int, ...]]],
+        x: Tensor,
+        gates: Tensor | None,
+        *parameters: Tensor | None,
+    ) -> Tensor:
+        """Run them.
+
+        Args:
+            ctx: Autograd's.
+            parts: What to run.
+            places: See `Gates`.
+            x: (B, C, H, W).
+            gates: Their values, which are not looked at.
+            parameters: The weights of all layers, then the scales of their batch norms, then the shifts.
+        """
         count, kept = len(parameters) // 3, list[Any]()
         weights = [weight.to(x.dtype) for weight in parameters[:count] if weight is not None]
         output, used = x, 0
         for program, layers in parts:
             output = _Run(program, output, layers, weights[used : used + len(layers)]).go(kept)
             used += len(layers)
-        ctx.parts = parts
-        ctx.save_for_backward(*weights, *parameters[count : 2 * count], *kept)
+        ctx.parts, ctx.places, ctx.gates = parts, places, gates
+        ctx.save_for_backward(*weights, *parameters[count:], *kept)
         return output.view_as(x) if output is x else output
 
     @staticmethod
@@ -209,15 +242,21 @@ class _Node(torch.autograd.Function):
         """Run the programs backwards."""
         saved = list(ctx.saved_tensors)
         count = sum(len(layers) for _, layers in ctx.parts)
-        weights, scales, kept = saved[:count], saved[count : 2 * count], saved[2 * count :]
-        found: list[_Gradient] = []
-        for program, layers in reversed(ctx.parts):
+        weights, scales, shifts = saved[:count], saved[count : 2 * count], saved[2 * count : 3 * count]
+        kept, found = saved[3 * count :], list[_Gradient]()
+        of_gates = _GateGradients() if ctx.needs_input_grad[3] else None
+        for place in reversed(range(len(ctx.parts))):
+            program, layers = ctx.parts[place]
             first = len(weights) - len(layers)
             own = [(conv, norm, weights[first + i], scales[first + i]) for i, (conv, norm) in enumerate(layers)]
-            del weights[first:], scales[first:]
-            grad, gradients = _backward(program, own, kept, grad)
+            if of_gates is not None:
+                of_gates.enter(ctx.places[place], scales[first:], shifts[first:])
+            del weights[first:], scales[first:], shifts[first:]
+            grad, gradients = _backward(program, own, kept, grad, of_gates)
             found = gradients + found
-        return (None, grad, *(one[0] for one in found), *(one[1] for one in found), *(one[2] for one in found))
+        total = None if of_gates is None else of_gates.total(ctx.gates)
+        of_layers = (one[which] for which in range(3) for one in found)
+        return (None, None, grad, total, *of_layers)
 
 
 _Gradient = tuple[Tensor | None, Tensor | None, Tensor | None]
@@ -226,8 +265,50 @@ _Used = tuple[nn.Conv2d, BatchNorm | None, Tensor, Tensor | None]
 """A layer, with its weight and scale as they were on the way forward."""
 
 
+class _GateGradients:
+    """The gradients of gates on the way back.
+
+    That of a number that a normalised output is multiplied with is the sum, over channels, of what the scale and the
+    shift of its batch norm are multiplied with: batch norm's backward has them, and no feature map is read for it.
+    """
+
+    def __init__(self) -> None:
+        self._shares: list[Tensor] = []
+        self._owners: list[int] = []
+
+    def enter(
+        self, places: Sequence[tuple[int, ...]], scales: Sequence[Tensor | None], shifts: Sequence[Tensor | None]
+    ) -> None:
+        """Begin a program: see `Gates.places`, and its layers' scales and shifts."""
+        self._layers = places, list(scales), list(shifts)
+
+    def passed(self, layer: int) -> bool:
+        """Say whether a layer's output passes a gate."""
+        return bool(self._layers[0][layer])
+
+    def add(self, layer: int, of_scale: Tensor | None, of_shift: Tensor | None) -> None:
+        """Take in the gradients of a layer's scale and shift (of one and zero, where it has none)."""
+        assert of_scale is not None
+        assert of_shift is not None
+        places, scales, shifts = self._layers
+        scale, shift = scales[layer], shifts[layer]
+        share = of_scale.sum() if scale is None else (of_scale * scale).sum()
+        if shift is not None:
+            share = share + (of_shift * shift).sum()
+        for gate in places[layer]:
+            self._owners.append(gate)
+            self._shares.append(share)
+
+    def total(self, like: Tensor) -> Tensor:
+        """Return the gradients (G,) of the gates."""
+        sums = torch.zeros_like(like)
+        if not self._shares:
+            return sums
+        return sums.index_add_(0, torch.tensor(self._owners, device=like.device), torch.stack(self._shares).to(like))
+
+
 def _backward(
-    program: Program, layers: Sequence[_Used], kept: list[Any], grad: Tensor
+    program: Program, layers: Sequence[_Used], kept: list[Any], grad: Tensor, gates: _GateGradients | None
 ) -> tuple[Tensor, list[_Gradient]]:
     """Run a program backwards.
 
@@ -236,6 +317,7 @@ def _backward(
         layers: Its layers.
         kept: What was kept on the way; this program's part is at the end, and taken off.
         grad: The gradient of its result.
+        gates: Told of the layers that pass gates, if their gradients are wanted.
 
     Returns:
         The gradient of its input, and those of each layer.
@@ -250,7 +332,12 @@ def _backward(
             of_scale = of_shift = None
             if norm is not None:
                 inverse_std, mean, out = kept.pop(), kept.pop(), kept.pop()
-                arrived, of_scale, of_shift = norm.by_batch_backward(arrived, out, scale, mean, inverse_std)
+                passes = gates is not None and gates.passed(detail)
+                back = norm.by_batch_backward(arrived, out, scale, mean, inverse_std, always=passes)
+                arrived, of_scale, of_shift = back
+                if gates is not None and passes:
+                    gates.add(detail, of_scale, of_shift)
+                    of_scale, of_shift = (None, None) if scale is None else (of_scale, of_shift)
             around, source = kept.pop(), kept.pop()
             of_source, of_weight = convolution_backward(arrived, source, weight, conv.stride[0], around)
             found[detail] = of_weight, of_scale, of_shift

@@ -96,6 +96,13 @@ class Supernet(nn.Module):
     mixed_edges: Sequence[MixedEdge] = ()
     """The edges whose operations a `Mixture` weighs, in order; none where the network cannot be relaxed."""
 
+    mixed_cells = 1
+    """How many cells there are that can each be given a mixture of its own; 1 where all mix alike."""
+
+    reuses_layers = False
+    """Whether a path runs a layer more than once because weights are shared: alone, those are several layers. In a
+    model of your own it may be meant, and they stay one."""
+
     def __init__(self, space: Space, input_shape: tuple[int, int, int], classes: int) -> None:
         super().__init__()
         if type(self).steps is Supernet.steps and type(self).forward_path is Supernet.forward_path:
@@ -119,9 +126,9 @@ class Supernet(nn.Module):
     def steps(self, architecture: Architecture) -> Sequence[Step]:
         """Return what takes images (B, C, H, W) to the output (B, K) of one architecture, known to be in the space.
 
-        Unless overridden it is a single step, so that only architectures of equal `Space.shared_form` share it.
+        Unless overridden it is a single step, so that only architectures of equal `shared_forms` share it.
         """
-        return [Step(self.space.shared_form(architecture), self.forward_path, (architecture,))]
+        return [Step(self.shared_forms([architecture])[0], self.forward_path, (architecture,))]
 
     def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
         """(B, C, H, W) -> logits (B, K) of one architecture, which is known to be in the space."""
@@ -139,9 +146,33 @@ class Supernet(nn.Module):
         """Return the discrete architecture that a mixture stands for."""
         raise NotImplementedError(f"{type(self).__name__} cannot be relaxed")
 
+    def edge_places(self, architecture: Architecture) -> Sequence[int | None]:
+        """Return the place of an architecture's operation on every mixed edge; None on those it does not have."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be relaxed")
+
+    def carries(self, places: Sequence[int]) -> bool:
+        """Say whether anything reaches the output where each mixed edge runs only the operation at its place."""
+        del places
+        return True
+
+    def shared_forms(self, architectures: Sequence[Architecture]) -> list[Hashable]:
+        """Return of each architecture a value that is equal for those that are the same function of these weights now.
+
+        Unless overridden that is `Space.shared_form`, which holds whatever the weights are.
+        """
+        return [self.space.shared_form(architecture) for architecture in architectures]
+
     def undecayed(self) -> Sequence[nn.Parameter]:
         """Return the parameters that weight decay leaves alone; none unless overridden."""
         return ()
+
+    def counts_its_calls(self) -> bool:
+        """Say whether running an architecture a second time, in the present mode, makes a difference."""
+        return self.training and any(map(_counts_its_calls, self.modules()))
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return what is worth logging of the weights after a round, by name; nothing unless overridden."""
+        return {}
 
     def forward(
         self, images: Tensor, architectures: Architecture | str | Mixture | Sequence[Architecture | str]
@@ -165,7 +196,7 @@ class Supernet(nn.Module):
         """Yield each architecture's place in the list and its output (B, K), every computation being done once.
 
         They come in an order of their own, that of the walk over the tree of their steps. Architectures of equal
-        `Space.shared_form` get the same tensor. A network in training mode that would notice how often it is called
+        `shared_forms` get the same tensor. A network in training mode that would notice how often it is called
         (batch norm with running averages, dropout) runs them in order, one by one.
 
         Args:
@@ -177,14 +208,14 @@ class Supernet(nn.Module):
             ValueError: An architecture is not in this (sub)space, or the images have another shape.
         """
         listed = self._checked(images, architectures)
-        if self.training and any(map(_counts_its_calls, self.modules())):
+        if self.counts_its_calls():
             return ((place, self.forward_path(images, architecture)) for place, architecture in enumerate(listed))
         return self._shared_outputs(images, listed)
 
     def _shared_outputs(self, images: Tensor, architectures: Sequence[Architecture]) -> Iterator[tuple[int, Tensor]]:
         places: dict[Hashable, list[int]] = {}
-        for place, architecture in enumerate(architectures):
-            places.setdefault(self.space.shared_form(architecture), []).append(place)
+        for place, form in enumerate(self.shared_forms(architectures)):
+            places.setdefault(form, []).append(place)
         alike = list(places.values())
         for form, output in self.different_outputs(images, [architectures[first] for first, *_ in alike]):
             for place in alike[form]:

@@ -48,7 +48,7 @@ def all_figures(run: Run) -> dict[str, str]:
     figures = {}
     if _ranked(metrics):
         figures["scatter"] = scatter(run.ranking, metrics, truth["metric"])
-        figures["tau"] = tau_over_rounds(metrics, truth["ceiling"])
+        figures["tau"] = tau_over_rounds(metrics, truth["ceiling"], run.partitions)
     if run.partitions:
         figures["budget"] = budget(run.partitions, metrics)
     search = run.search
@@ -98,18 +98,22 @@ def scatter(ranking: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> str:
         return _svg(figure)
 
 
-def tau_over_rounds(metrics: pd.DataFrame, ceiling: float | None) -> str:
-    """Draw each trial's tau with its interval over the images it was trained on, the root's included."""
+def tau_over_rounds(metrics: pd.DataFrame, ceiling: float | None, partitions: Sequence[dict[str, Any]] = ()) -> str:
+    """Draw each trial's tau with its interval over the images it was trained on, those of its ancestors included."""
     labels, colour = _ranked(metrics), colours(list(dict.fromkeys(metrics["trial"])))
-    root_images = metrics[metrics["trial"] == "root"]["images_trained"].max()
+    images = metrics.groupby("trial")["images_trained"].max()
+    parents = {part["label"]: part["parent"] for part in partitions}
+    before = {"root": 0}  # images trained on the way to each supernet, which stand parents first
+    for label in parents:
+        before[label] = before[parents[label]] + int(images.get(parents[label], 0))
     with rc_context(_STYLE):
         figure = Figure(figsize=(8.5, _height(3.6, labels)), layout="constrained")
         axis: Axes = figure.subplots()
         for label in labels:
             mine = metrics[metrics["trial"] == label]
-            x = (mine["images_trained"] + (0 if label == "root" else root_images)) / 1000
+            x = (mine["images_trained"] + before[label]) / 1000
             if label != "root":
-                start, inherited = float(root_images) / 1000, float(mine["kendall_tau_inherited"].iloc[0])
+                start, inherited = before[label] / 1000, float(mine["kendall_tau_inherited"].iloc[0])
                 axis.plot(
                     [start, x.iloc[0]], [inherited, mine["kendall_tau"].iloc[0]], color=colour[label], lw=1, ls=":"
                 )
@@ -120,7 +124,7 @@ def tau_over_rounds(metrics: pd.DataFrame, ceiling: float | None) -> str:
             )
         if ceiling is not None:
             _mark_ceiling(axis, ceiling)
-        axis.set_xlabel("thousand images trained on the path to this supernet (root's included)")
+        axis.set_xlabel("thousand images trained on the path to this supernet (its ancestors' included)")
         axis.set_ylabel("Kendall tau, 95 % interval")
         axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
         return _svg(figure)

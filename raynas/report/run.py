@@ -60,7 +60,11 @@ class Run:
 
     @property
     def ranking(self) -> pd.DataFrame:
-        """Score and truth of every architecture of every report (trial, round, architecture, score, truth, ...)."""
+        """Score and truth of every architecture of every report (trial, round, architecture, score, truth, ...).
+
+        The trial ``run`` is the whole run's ranking at its end: the root's architectures, each as it was scored by the
+        sub-supernet that owns it (``scorer``), calibrated if the run's scores are.
+        """
         return self._table(self.folder.ranking)
 
     @property
@@ -112,7 +116,7 @@ class Run:
         """Return a supernet of the run with its trained weights: ``raynas.derive(run.supernet(), run.best)``.
 
         Args:
-            label: ``root``, or the label of a partition that survived.
+            label: ``root``, or the label of a partition.
 
         Raises:
             RunError: The run kept no such supernet.
@@ -126,11 +130,10 @@ class Run:
         path = self.folder.checkpoint(label)
         if not path.is_file():
             raise RunError(f"{self.path} kept no supernet '{label}'{nearest(label, kept)} (kept: {', '.join(kept)})")
-        whole = self.space
-        parts = whole.partition(config.method.partition.decisions) if config.method.partition else []
-        chosen = next((part for part in parts if part.label == label), whole)
         images = data(config.data.name, **config.data.options)
-        network = supernet(chosen, input_shape=images.input_shape, classes=images.classes, **config.network)
+        network = supernet(
+            self._space_of(label), input_shape=images.input_shape, classes=images.classes, **config.network
+        )
         network.load_state_dict(load_state(path)["trainer"]["supernet"])
         return network
 
@@ -152,6 +155,20 @@ class Run:
             paths[-1].write_text(svg)
         return paths
 
+    def _space_of(self, label: str) -> Space:
+        """Return the (sub)space of a supernet of the run."""
+        if label == "root":
+            return self.space
+        parts = {part["label"]: part for part in self.partitions}
+        if label not in parts:
+            raise RunError(
+                f"{self.path} has no partition '{label}'{nearest(label, parts)} (it has: {', '.join(parts)})"
+            )
+        found = self.space.subspace(parts[label]["options"])
+        for count, values in parts[label]["counted"].items():
+            found = found.where(count, values)
+        return found
+
     def _table(self, path: Path) -> pd.DataFrame:
         import pandas as pd
 
@@ -170,6 +187,8 @@ class Run:
         if summary["truth"] is not None:
             parts.append(f"root tau {number(summary['ranking']['root']['kendall_tau'], 2)}")
         if self.partitions:
+            if summary["truth"] is not None:
+                parts.append(f"run tau {number(summary['ranking']['run']['kendall_tau'], 2)}")
             parts.append(f"{len(self.partitions)} partitions")
         return f"<run {self.path}: {', '.join(parts)}>"
 

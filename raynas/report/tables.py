@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from raynas.errors import ArchitectureError
+from raynas.methods import Line
+from raynas.ranking import rank
 from raynas.report.folder import RunFolder
 from raynas.search.found import Found, best_found
 from raynas.spaces import Space
@@ -18,6 +21,9 @@ from raynas.training.job import SupernetJob
 from raynas.training.standalone import StandaloneResult
 from raynas.training.worker import RoundReport
 from raynas.truth import TruthTable
+
+WHOLE_RUN = "run"
+"""The name under which the ranking of all architectures stands, each scored by the sub-supernet that owns it."""
 
 _RANKING_KEYS = (
     "round",
@@ -50,6 +56,28 @@ class Verified:
         return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
+@dataclass(frozen=True)
+class Tree:
+    """The sub-supernets of a run.
+
+    Args:
+        partitions: All partitions' spaces, by label, level by level; none where the space was not split.
+        parents: The label of each one's parent.
+        survivors: Those that were searched.
+        splits: By the label of what was split, what the choice rested on, where it rested on something.
+    """
+
+    partitions: Mapping[str, Space] = field(default_factory=dict)
+    parents: Mapping[str, str] = field(default_factory=dict)
+    survivors: Sequence[str] = ()
+    splits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def split(self) -> list[str]:
+        """The partitions that were split further, whose parts took their place."""
+        return [label for label in self.partitions if label in self.parents.values()]
+
+
 class RunTables:
     """Collects a run's tables and writes them at its end.
 
@@ -65,11 +93,12 @@ class RunTables:
         self.summary: dict[str, Any] = {}
         self._ranking: dict[tuple[str, int], dict[str, Any]] = {}
         self._reports: dict[str, dict[str, Any]] = {}
+        self._jobs: dict[str, SupernetJob] = {}
 
     def add_ranking(self, report: RoundReport, job: SupernetJob) -> None:
         """Keep score and truth of every architecture of a report's ranking set."""
         label = report.metrics["trial"]
-        self._reports[label] = report.metrics
+        self._reports[label], self._jobs[label] = report.metrics, job
         self._ranking[label, report.metrics["round"]] = {
             "trial": label,
             "round": report.metrics["round"],
@@ -78,12 +107,12 @@ class RunTables:
             "loss": [score.loss for score in report.scores],
             "accuracy": [score.accuracy for score in report.scores],
             "truth": np.array(job.ranking.truth, np.float64),
+            "scorer": label,
         }
 
     def write(
         self,
-        partitions: Mapping[str, Space],
-        survivors: Sequence[str],
+        tree: Tree,
         found: Sequence[Found],
         verified: Sequence[Verified],
         pool: Sequence[Mapping[str, Any]],
@@ -92,8 +121,7 @@ class RunTables:
         """Write all tables and the summary.
 
         Args:
-            partitions: All partitions' spaces, by label; none where the space was not split.
-            survivors: Those that were searched.
+            tree: The sub-supernets.
             found: What the search scored.
             verified: What was trained stand-alone.
             pool: The candidate pool's rows.
@@ -101,7 +129,9 @@ class RunTables:
         """
         import pandas as pd
 
-        ranking = pd.concat(map(pd.DataFrame, self._ranking.values()), ignore_index=True)
+        merged = self._merged(tree)
+        tables = [*self._ranking.values(), {key: values for key, values in merged.items() if key != "score_raw"}]
+        ranking = pd.concat(map(pd.DataFrame, tables), ignore_index=True)
         ranking.sort_values(["trial", "round"], kind="stable", ignore_index=True).to_parquet(self.folder.ranking)
         pd.DataFrame([dict(row) for row in pool]).to_parquet(self.folder.pool)
         pd.DataFrame([{**asdict(f), "architecture": f.architecture.text} for f in found]).to_parquet(self.folder.search)
@@ -111,32 +141,76 @@ class RunTables:
             for seed, result in zip(v.seeds, v.results, strict=True)
         ]
         pd.DataFrame(rows).to_parquet(self.folder.verified)
-        _write_json(self.folder.partitions, self._partitions(partitions, survivors))
+        _write_json(self.folder.partitions, self._partitions(tree))
         self.summary = finite(
             {
-                **self._summary(survivors, verified, found),
+                **self._summary(tree, merged, verified, found),
                 "pool": {"entries": len(pool), "staleness_images": staleness},
             }
         )
         _write_json(self.folder.summary, self.summary)
 
-    def _partitions(self, partitions: Mapping[str, Space], survivors: Sequence[str]) -> list[dict[str, Any]]:
+    def _merged(self, tree: Tree) -> dict[str, Any]:
+        """Return the root's ranking set, scored by the sub-supernets that own its architectures, as a ranking table.
+
+        An architecture's owner is the last sub-supernet on its way down the tree that has trained a round; what a
+        scheduler gave up keeps its last scores. They are calibrated if the run's are; ``score_raw`` never is.
+        """
+        last = {label: self._ranking[label, report["round"]] for label, report in self._reports.items()}
+        scores = {
+            label: dict(zip(table["architecture"], range(len(table["truth"])), strict=True))
+            for label, table in last.items()
+        }
+        owners = [
+            next(label for label in (*reversed(list(tree.partitions)), "root") if text in scores.get(label, ()))
+            for text in last["root"]["architecture"]
+        ]
+        places = [scores[owner][text] for owner, text in zip(owners, last["root"]["architecture"], strict=True)]
+        columns = {
+            key: [last[owner][key][place] for owner, place in zip(owners, places, strict=True)]
+            for key in ("score", "loss", "accuracy")
+        }
+        lines = {label: Line.of(report) for label, report in self._reports.items()}
+        return {
+            "trial": WHOLE_RUN,
+            "round": 0,
+            "architecture": last["root"]["architecture"],
+            **columns,
+            "score": [lines[owner](score) for owner, score in zip(owners, columns["score"], strict=True)],
+            "score_raw": columns["score"],
+            "truth": last["root"]["truth"],
+            "scorer": owners,
+        }
+
+    def _merged_row(self, merged: Mapping[str, Any]) -> dict[str, Any]:
+        """Return every ranking measure of the merged ranking, and those of uncalibrated scores if there are others."""
+        job = self._jobs["root"]
+        measures: dict[str, Any] = {"round": None, "kendall_tau_inherited": None, "kendall_tau_ceiling": None}
+        measures |= rank(merged["score"], merged["truth"], seed=job.seed, ceiling=job.ranking.ceiling).to_dict()
+        if any("calibration_slope" in report for report in self._reports.values()):
+            raw = rank(merged["score_raw"], merged["truth"], seed=job.seed).to_dict()
+            measures |= {f"{key}_raw": value for key, value in raw.items() if key != "n_architectures"}
+        return measures
+
+    def _partitions(self, tree: Tree) -> list[dict[str, Any]]:
         return [
             {
                 "label": label,
-                "size": part.size,
+                "parent": tree.parents[label],
+                "size": _size(part),
                 "options": {decision.name: list(decision.options) for decision in part.decisions},
+                "counted": {key: list(values) for key, values in part.counted.items()},
                 "rounds": self._reports.get(label, {}).get("round", 0),
                 "images_trained": self._reports.get(label, {}).get("images_trained", 0),
                 "images_scored": self._reports.get(label, {}).get("images_scored", 0),
                 "standing": self._reports.get(label, {}).get("standing"),
-                "survived": label in survivors,
+                "survived": label in tree.survivors or label in tree.split,
             }
-            for label, part in partitions.items()
+            for label, part in tree.partitions.items()
         ]
 
     def _summary(
-        self, survivors: Sequence[str], verified: Sequence[Verified], found: Sequence[Found]
+        self, tree: Tree, merged: Mapping[str, Any], verified: Sequence[Verified], found: Sequence[Found]
     ) -> dict[str, Any]:
         rows = [self._verified_row(v) for v in verified]
         best = max(rows, key=lambda row: float(row["valid_accuracy"]), default=None)
@@ -146,10 +220,15 @@ class RunTables:
             "best": best,
             "verified": rows,
             "evaluations": len(found),
-            "survivors": list(survivors),
+            "survivors": list(tree.survivors),
+            "split": tree.split,
+            "splits": {label: dict(why) for label, why in tree.splits.items()},
             "ranking": {
-                label: {key: report[key] for key in _RANKING_KEYS}
-                for label, report in sorted(self._reports.items(), key=lambda item: (item[0] != "root", item[0]))
+                **{
+                    label: {key: report[key] for key in _RANKING_KEYS}
+                    for label, report in sorted(self._reports.items(), key=lambda item: (item[0] != "root", item[0]))
+                },
+                WHOLE_RUN: self._merged_row(merged),
             },
             "truth": self._truth_row(),
         }
@@ -195,6 +274,14 @@ class RunTables:
             return None
         table, metric = self.truth
         return 1 + int((table.values(metric) > verified.mean(metric)).sum())
+
+
+def _size(part: Space) -> int | None:
+    """Return the number of architectures of a part; None where it is too large to count."""
+    try:
+        return part.size
+    except ArchitectureError:
+        return None
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from raynas.report.run import Run, number
+from raynas.report.tables import WHOLE_RUN
 
 _WIDE_ONLY = ("rounds", "spearman", "P@top5%")
 
@@ -56,7 +57,7 @@ def print_summary(console: Console, run: Run) -> None:
     def line(head: str, text: str) -> None:
         console.print(f"[bold]{head:<10}[/]{text}", highlight=False, soft_wrap=True)
 
-    if summary["truth"] is not None or len(summary["ranking"]) > 1:
+    if summary["truth"] is not None or _is_split(summary):
         console.print()
         console.print(f"[italic]{escape(_table_title(summary['truth']))}[/]", highlight=False, soft_wrap=True)
         table = _supernet_table(summary, wide=console.width >= 112)
@@ -131,8 +132,7 @@ def _supernet_table(summary: dict[str, Any], *, wide: bool) -> Table:
 
     A narrow console gets the columns that matter most.
     """
-    truth = summary["truth"]
-    split = len(summary["ranking"]) > 1
+    truth, split = summary["truth"], _is_split(summary)
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
@@ -140,17 +140,34 @@ def _supernet_table(summary: dict[str, Any], *, wide: bool) -> Table:
     )
     rows = []
     for label, row in summary["ranking"].items():
-        cells = {"trial": label, "rounds": str(row["round"])}
+        if label == WHOLE_RUN and (not split or truth is None):
+            continue  # it would say again what the root's row says, or nothing
+        cells = {"trial": label, "rounds": "" if label == WHOLE_RUN else str(row["round"])}
         if truth is not None:
             cells |= _ranking_cells(label, row, split=split)
         if split:
-            cells[""] = "" if label == "root" else ("survived" if label in summary["survivors"] else "rejected")
+            cells[""] = _fate(label, summary)
         rows.append({name: cell for name, cell in cells.items() if wide or truth is None or name not in _WIDE_ONLY})
     for name in rows[0]:
         table.add_column(name, justify="left" if name in ("trial", "") else "right", no_wrap=True)
     for cells in rows:
         table.add_row(*(escape(cell) for cell in cells.values()))
     return table
+
+
+def _is_split(summary: dict[str, Any]) -> bool:
+    return bool(set(summary["ranking"]) - {"root", WHOLE_RUN})
+
+
+def _fate(label: str, summary: dict[str, Any]) -> str:
+    """Return what became of a supernet, in a word."""
+    if label == "root":
+        return ""
+    if label == WHOLE_RUN:
+        return "merged"
+    if label in summary["split"]:
+        return "split"
+    return "survived" if label in summary["survivors"] else "rejected"
 
 
 def _table_title(truth: dict[str, Any] | None) -> str:
@@ -162,7 +179,8 @@ def _table_title(truth: dict[str, Any] | None) -> str:
 
 def _ranking_cells(label: str, row: dict[str, Any], *, split: bool) -> dict[str, str]:
     known = row["kendall_tau"] is not None and row["kendall_tau_ci_low"] is not None
-    inherited = {"inherited": "" if label == "root" else number(row["kendall_tau_inherited"], 3)} if split else {}
+    own = "" if label in ("root", WHOLE_RUN) else number(row["kendall_tau_inherited"], 3)
+    inherited = {"inherited": own} if split else {}
     interval = f"[{number(row['kendall_tau_ci_low'], 2)}, {number(row['kendall_tau_ci_high'], 2)}]"
     return {
         "n": str(row["n_architectures"]),

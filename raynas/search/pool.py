@@ -1,12 +1,15 @@
 """The candidate pool (GreedyNAS, section 3.2): the best architectures seen, each with who scored it, how and when.
 
-One entry an architecture, holding its newest score; the best `capacity` are kept. Scores of different supernet
-versions stand side by side here, which is why an entry says its version and `staleness` tells how old the pool is.
+One entry an architecture and protocol, holding its newest score; of every protocol the best `capacity` are kept. Scores
+of different protocols (on other images, by another metric) are never compared: each protocol has a ranking of its own.
+Scores of different supernet versions do stand side by side in it, which is why an entry says its version and
+`staleness` tells how old the pool is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,7 +25,8 @@ class PoolEntry:
     Args:
         architecture: What was scored.
         score: Higher is better.
-        protocol: The protocol of the score (``loss/batch/float32``: metric, batch-norm policy, precision).
+        protocol: The protocol of the score (``loss/batch/float32``: metric, batch-norm policy, precision); what a
+            sampler scored on held-out training images says so behind it.
         scorer: Which supernet scored it: ``root`` or a partition's label.
         version: That supernet's version: the images it had been trained on.
     """
@@ -33,46 +37,62 @@ class PoolEntry:
     scorer: str
     version: int
 
+    def row(self) -> dict[str, Any]:
+        """Return it as plain values, for a table."""
+        return {**asdict(self), "architecture": self.architecture.text}
+
 
 class Pool:
-    """A bounded, ordered set of scored architectures.
+    """A bounded set of scored architectures, with a ranking for each protocol.
 
     Args:
-        capacity: How many are kept.
+        capacity: How many are kept of each protocol.
+        duplicates: Whether an architecture scored again is one more entry, and the old score stays; so a path that was
+            lucky once stays for good, and one that is scored often stands there often.
     """
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self._entries: dict[str, PoolEntry] = {}
+    def __init__(self, capacity: int, *, duplicates: bool = False) -> None:
+        self.capacity, self.duplicates = capacity, duplicates
+        self._rankings: dict[str, dict[Hashable, PoolEntry]] = {}
 
     @property
     def entries(self) -> list[PoolEntry]:
-        """All entries, best first; equal scores in the order of their strings."""
-        return list(self._entries.values())
+        """All entries: the best of every protocol, in the order of their names, then the second best, and so on."""
+        rankings = [self.ranking(protocol) for protocol in sorted(self._rankings)]
+        places = itertools.zip_longest(*rankings)
+        return [entry for place in places for entry in place if entry is not None]
+
+    def ranking(self, protocol: str) -> list[PoolEntry]:
+        """Return the entries of one protocol, best first; equal scores in the order of their strings."""
+        return list(self._rankings.get(protocol, {}).values())
 
     def add(self, entries: Iterable[PoolEntry]) -> None:
-        """Take in newly scored architectures; a new score replaces the old one of the same architecture.
+        """Take in newly scored architectures; a new score replaces the old one of the same architecture and protocol.
 
-        Entries whose score is not finite (a diverged supernet) are left out.
+        An entry whose score is not finite (a diverged supernet) is left out, and so is what it would replace.
         """
-        merged = {**self._entries}
+        new: dict[str, dict[Hashable, PoolEntry]] = {}
         for entry in entries:
-            merged[entry.architecture.text] = entry
-        finite = [entry for entry in merged.values() if np.isfinite(entry.score)]
-        best = sorted(finite, key=lambda entry: (-entry.score, entry.architecture.text))[: self.capacity]
-        self._entries = {entry.architecture.text: entry for entry in best}
+            new.setdefault(entry.protocol, {})[self._key(entry)] = entry
+        for protocol, found in new.items():
+            merged = {**self._rankings.get(protocol, {}), **found}
+            finite = [entry for entry in merged.values() if np.isfinite(entry.score)]
+            finite.sort(key=lambda entry: (-entry.score, entry.architecture.text))
+            self._rankings[protocol] = {self._key(entry): entry for entry in finite[: self.capacity]}
 
     def overlap(self, earlier: Sequence[PoolEntry]) -> float:
         """Return the share of today's pool that an earlier one had (GreedyNAS's stopping rule watches 1 minus this).
 
         An empty pool overlaps fully.
         """
-        before = {entry.architecture.text for entry in earlier}
-        return len(before & self._entries.keys()) / len(self._entries) if self._entries else 1.0
+        before = {(entry.protocol, entry.architecture.text) for entry in earlier}
+        today = self.entries
+        stayed = sum((entry.protocol, entry.architecture.text) in before for entry in today)
+        return stayed / len(today) if today else 1.0
 
     def overlap_after(self, entries: Iterable[PoolEntry]) -> float:
         """Return the overlap with today's pool that there would be after `add`; nothing is added."""
-        future = Pool(self.capacity)
+        future = Pool(self.capacity, duplicates=self.duplicates)
         future.add(self.entries)
         future.add(entries)
         return future.overlap(self.entries)
@@ -83,12 +103,12 @@ class Pool:
         Args:
             versions: Each supernet's present version; entries of supernets not named count with age 0.
         """
-        ages = [max(0, versions.get(e.scorer, e.version) - e.version) for e in self._entries.values()]
+        ages = [max(0, versions.get(e.scorer, e.version) - e.version) for e in self.entries]
         return float(np.mean(ages)) if ages else 0.0
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return the entries as flat rows, best first, for a table."""
-        return [{**asdict(entry), "architecture": entry.architecture.text} for entry in self.entries]
+        """Return the entries as flat rows, in order, for a table."""
+        return [entry.row() for entry in self.entries]
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to come back."""
@@ -96,8 +116,12 @@ class Pool:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Come back as `state_dict` was taken."""
-        self.capacity = state["capacity"]
-        self._entries = {entry.architecture.text: entry for entry in state["entries"]}
+        self.capacity, self._rankings = state["capacity"], {}
+        self.add(state["entries"])
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return sum(map(len, self._rankings.values()))
+
+    def _key(self, entry: PoolEntry) -> Hashable:
+        text = entry.architecture.text
+        return (text, entry.scorer, entry.version) if self.duplicates else text

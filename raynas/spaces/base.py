@@ -11,7 +11,7 @@ import copy
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Self
 
@@ -24,6 +24,10 @@ ENUMERATION_LIMIT = 2_000_000
 """Spaces with more combinations of options than this are not walked through one by one."""
 
 _ATTEMPTS = 10_000
+_LISTED = 100_000
+"""Spaces of up to so many combinations keep a list of what `where` left of them."""
+_COUNTS = ("nonlinear_functions",)
+"""What `Space.where` can tell architectures apart by."""
 
 
 class Space(ABC):
@@ -40,7 +44,9 @@ class Space(ABC):
     def __init__(self, decisions: Sequence[Decision]) -> None:
         self._decisions = tuple(decisions)
         self._all_decisions = self._decisions
+        self._counted: dict[str, tuple[int, ...]] = {}
         self._size: int | None = None
+        self._members: tuple[Architecture, ...] | None = None
         self._classes: Mapping[str, Sequence[Architecture]] | None = None
 
     # What a particular space says of itself.
@@ -100,11 +106,26 @@ class Space(ABC):
         options = architecture.options
         return tuple(o if live else None for o, live in zip(options, self.active(options), strict=True))
 
+    def nonlinear_functions(self, architecture: Architecture) -> int:
+        """Return how many nonlinear functions lie one behind the other in an architecture (ENN, AAAI 2025).
+
+        Each space that has such a count says in its own docstring what counts; no two spaces' counts compare.
+
+        Raises:
+            ArchitectureError: The space has none.
+        """
+        raise ArchitectureError(
+            f"{self.name} has no count of nonlinear functions for '{architecture}' (nasbench201, nasbench_macro, "
+            "mobilenet and darts have one; a space of your own overrides Space.nonlinear_functions)"
+        )
+
     # What is the same for all.
 
     def is_valid(self, options: tuple[str, ...]) -> bool:
         """Say whether a combination of options, each allowed by itself, is an architecture of the space."""
-        return all(self.is_valid_part(index, tuple(options[i] for i in part)) for index, part in enumerate(self.parts))
+        return self._obeys_rule(options) and all(
+            getattr(self, key)(self._architecture(options)) in values for key, values in self._counted.items()
+        )
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -128,7 +149,10 @@ class Space(ABC):
             ArchitectureError: A part with a rule is too large to count (see `ENUMERATION_LIMIT`).
         """
         if self._size is None:
-            self._size = math.prod(self.count_part(part) for part in range(len(self.parts)))
+            if self._counted:
+                self._size = sum(1 for _ in self.enumerate())
+            else:
+                self._size = math.prod(self.count_part(part) for part in range(len(self.parts)))
         return self._size
 
     def count_part(self, part: int) -> int:
@@ -148,12 +172,22 @@ class Space(ABC):
             for now, full in zip(self._decisions, self._all_decisions, strict=True)
             if now.options != full.options
         ]
+        parts += [f"{key}={'/'.join(map(str, values))}" for key, values in self._counted.items()]
         return ",".join(parts) or "root"
+
+    @property
+    def counted(self) -> Mapping[str, tuple[int, ...]]:
+        """What `where` asks of the architectures of this (sub)space: the values of each count."""
+        return self._counted
 
     @property
     def root(self) -> Space:
         """The unrestricted space that this is a subspace of (itself if it is not one)."""
-        return self if self._decisions == self._all_decisions else self._with(self._all_decisions)
+        if self._decisions == self._all_decisions and not self._counted:
+            return self
+        whole = self._with(self._all_decisions)
+        whole._counted = {}
+        return whole
 
     def make(self, options: Sequence[str]) -> Architecture:
         """Return the architecture with these options.
@@ -176,7 +210,16 @@ class Space(ABC):
         return self.make(self.parse_options(text))
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """Return one architecture, uniform over the valid ones."""
+        """Return one architecture, uniform over the valid ones.
+
+        Raises:
+            ArchitectureError: None was found in 10,000 draws, so few are valid or have what `where` asks for.
+        """
+        if self._counted:
+            return self._sample_counted(rng)
+        return self._sample(rng)
+
+    def _sample(self, rng: np.random.Generator) -> Architecture:
         options = [""] * len(self._decisions)
         for index, part in enumerate(self.parts):
             for place, option in zip(part, self._sample_part(index, part, rng), strict=True):
@@ -270,6 +313,26 @@ class Space(ABC):
             )
         )
 
+    def where(self, count: str, values: Collection[int]) -> Self:
+        """Return the architectures of which a count has one of these values: ``where("nonlinear_functions", [0, 1])``.
+
+        Decisions keep all their options, and so the supernet of it has all weights; sampling, mutation, enumeration,
+        membership and size are those of the architectures that are left.
+
+        Args:
+            count: The name of a method of the space that takes an architecture and returns an integer.
+            values: Those to keep; what an earlier `where` left out stays out.
+
+        Raises:
+            UnknownNameError: The space has no such count.
+        """
+        if count not in _COUNTS:
+            raise UnknownNameError(f"nothing counts '{count}'{nearest(count, _COUNTS)} (allowed: {', '.join(_COUNTS)})")
+        kept = sorted(set(values) & set(self._counted.get(count, values)))
+        part = self._with(self._decisions)
+        part._counted = {**self._counted, count: tuple(kept)}
+        return part
+
     def only(self, architecture: Architecture) -> Self:
         """Return the subspace of one architecture: a stand-alone network is the supernet of it."""
         return self._with(
@@ -289,8 +352,28 @@ class Space(ABC):
     def __contains__(self, architecture: object) -> bool:
         return isinstance(architecture, Architecture) and not self._problem(architecture.options)
 
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_members": None}  # long, and soon listed again
+
     def __repr__(self) -> str:
         return f"<{self.name} space, {self.label}: {len(self._decisions)} decisions>"
+
+    def _obeys_rule(self, options: tuple[str, ...]) -> bool:
+        return all(self.is_valid_part(index, tuple(options[i] for i in part)) for index, part in enumerate(self.parts))
+
+    def _sample_counted(self, rng: np.random.Generator) -> Architecture:
+        """Return one of what `where` left: of a small space out of the list of them, however few they are."""
+        if math.prod(len(decision.options) for decision in self._decisions) <= _LISTED:
+            if self._members is None:
+                self._members = tuple(self.enumerate())
+            if self._members:
+                return self._members[int(rng.integers(len(self._members)))]
+            raise ArchitectureError(f"no architecture of {self.name} is in {self.label}")
+        for _ in range(_ATTEMPTS):
+            architecture = self._sample(rng)
+            if self.is_valid(architecture.options):
+                return architecture
+        raise ArchitectureError(f"no architecture of {self.name} ({self.label}) in {_ATTEMPTS} draws")
 
     def _sample_part(self, index: int, part: tuple[int, ...], rng: np.random.Generator) -> tuple[str, ...]:
         allowed = [self._decisions[place].options for place in part]
@@ -313,7 +396,7 @@ class Space(ABC):
     def _with(self, decisions: tuple[Decision, ...]) -> Self:
         other = copy.copy(self)
         other._decisions = decisions
-        other._size = other._classes = None
+        other._size = other._classes = other._members = None
         return other
 
     def _neighbour_options(self, architecture: Architecture) -> list[tuple[str, ...]]:
@@ -335,7 +418,10 @@ class Space(ABC):
                     f"decision '{decision.name}' of {self.name} ({self.label}) has no option '{option}'"
                     f"{nearest(option, decision.options)} (allowed: {', '.join(decision.options)})"
                 )
-        if not self.is_valid(options):
+        if not self._obeys_rule(options):
             why = self.why_invalid(options)
             return f"{self.format_options(options)} breaks the validity rule of {self.name}{f': {why}' if why else ''}"
+        if not self.is_valid(options):
+            counts = ", ".join(f"{key}={getattr(self, key)(self._architecture(options))}" for key in self._counted)
+            return f"{self.format_options(options)} is not in {self.name} ({self.label}): it has {counts}"
         return ""

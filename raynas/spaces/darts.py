@@ -30,6 +30,7 @@ INPUT_PAIRS = {node: tuple(f"{a},{b}" for a, b in itertools.combinations(range(n
 Edge = tuple[str, int]
 """An operation and the node it is applied to."""
 
+_ACTIVATIONS = {"sep_conv_3x3": 2, "sep_conv_5x5": 2, "dil_conv_3x3": 1, "dil_conv_5x5": 1}
 _PER_NODE = 3
 _PER_CELL = _PER_NODE * len(NODES)
 _FORM = "Genotype(normal=[('op', input), ...], normal_concat=[2, 3, 4, 5], reduce=[...], reduce_concat=[2, 3, 4, 5])"
@@ -79,6 +80,14 @@ class Darts(Space):
         options = architecture.options
         return self._architecture((*_smallest(options[:_PER_CELL]), *_smallest(options[_PER_CELL:])))
 
+    def nonlinear_functions(self, architecture: Architecture) -> int:
+        """Return the most activations on a path through the normal cell plus those of the reduction cell, 0 to 16.
+
+        A path leads from an input to any node, as all are concatenated; a separable convolution, which is applied
+        twice, has two, a dilated one has one, the others none. ENN counts no DARTS cells; this is its rule, by cell.
+        """
+        return sum(map(_most_activations, cells(architecture.options)))
+
 
 def cells(options: tuple[str, ...]) -> tuple[tuple[tuple[Edge, Edge], ...], ...]:
     """Return, for the normal and the reduction cell, each node's two edges in order of their inputs."""
@@ -88,6 +97,13 @@ def cells(options: tuple[str, ...]) -> tuple[tuple[tuple[Edge, Edge], ...], ...]
         a, b = pair.split(",")
         nodes.append(((first, int(a)), (second, int(b))))
     return tuple(tuple(nodes[place : place + len(NODES)]) for place in range(0, len(nodes), len(NODES)))
+
+
+def _most_activations(nodes: tuple[tuple[Edge, Edge], ...]) -> int:
+    most = [0, 0]  # on the way to each node
+    for edges in nodes:
+        most.append(max(most[source] + _ACTIVATIONS.get(operation, 0) for operation, source in edges))
+    return max(most)
 
 
 def _format_cell(cell: str, nodes: tuple[tuple[Edge, Edge], ...]) -> str:

@@ -44,3 +44,12 @@ def identities_last(options: Sequence[str], depths: Sequence[int]) -> tuple[str,
         first, *rest = options[len(moved) : len(moved) + depth]
         moved += [first, *sorted(rest, key=lambda option: option == IDENTITY)]
     return tuple(moved)
+
+
+def block_activations(options: Sequence[str]) -> int:
+    """Return how many activation functions the main branches of the blocks have: two each, the identity none.
+
+    Args:
+        options: One option a layer.
+    """
+    return 2 * sum(option != IDENTITY for option in options)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from raynas.errors import ArchitectureError
 from raynas.spaces.architecture import Architecture, Decision
 from raynas.spaces.base import Space
-from raynas.spaces.mobile_blocks import IDENTITY, MobileBlock, identities_last
+from raynas.spaces.mobile_blocks import IDENTITY, MobileBlock, block_activations, identities_last
 from raynas.spaces.notation import checked
 from raynas.spaces.registry import SPACES
 
@@ -96,3 +96,7 @@ class Mobilenet(Space):
     def canonical(self, architecture: Architecture) -> Architecture:
         """Return the architecture with each stage's identity layers last, except in the stage's first place."""
         return self._architecture(identities_last(architecture.options, _DEPTHS))
+
+    def nonlinear_functions(self, architecture: Architecture) -> int:
+        """Return ENN's 2 * (21 - identity layers), 0 to 42: squeeze and excitation adds nothing."""
+        return block_activations(architecture.options)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from raynas.errors import ArchitectureError
 from raynas.spaces.architecture import Architecture, Decision
 from raynas.spaces.base import Space
-from raynas.spaces.mobile_blocks import IDENTITY, identities_last
+from raynas.spaces.mobile_blocks import IDENTITY, block_activations, identities_last
 from raynas.spaces.registry import SPACES
 
 OPERATIONS = (IDENTITY, "MB3_K3", "MB6_K5")
@@ -52,3 +52,7 @@ class NasbenchMacro(Space):
     def canonical(self, architecture: Architecture) -> Architecture:
         """Return the architecture with each stage's identity layers last, except in the stage's first place."""
         return self._architecture(identities_last(architecture.options, STAGES))
+
+    def nonlinear_functions(self, architecture: Architecture) -> int:
+        """Return two for every layer that is a block, as ENN counts the MobileNet space: 0 to 16."""
+        return block_activations(architecture.options)

@@ -163,14 +163,15 @@ class NetworkContract:
                 assert torch.equal(together[place], reversed_[len(chosen) - 1 - place])
 
     def test_equal_shared_forms_are_equal_outputs(self) -> None:
-        """Architectures of equal `Space.shared_form` have the same output to the last bit, each run by itself."""
+        """Architectures of equal `Supernet.shared_forms` have the same output to the last bit, each run by itself."""
         net = self.make_network(affine=True).eval()
         _shake(net)
         space, x = net.space, self.images()
         with torch.inference_mode():
             for architecture in self.architectures(space):
-                form = space.shared_form(architecture)
-                alike = [other for other in space.neighbours(architecture) if space.shared_form(other) == form]
+                (form,), others = net.shared_forms([architecture]), space.neighbours(architecture)
+                forms = net.shared_forms(others)
+                alike = [other for other, its in zip(others, forms, strict=True) if its == form]
                 expected = net(x, architecture) if alike else x
                 for other in alike[: 2 * self.draws]:
                     assert torch.equal(net(x, other), expected), other

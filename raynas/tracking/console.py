@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -16,16 +16,16 @@ class ConsoleTracker:
 
     Args:
         console: Where to.
-        rounds: The most rounds of each kind of trial: ``root`` and the others.
+        rounds: The most rounds of a trial, by its name.
         label_width: Columns for the trial's label.
     """
 
-    def __init__(self, console: Console, rounds: tuple[int, int], label_width: int) -> None:
+    def __init__(self, console: Console, rounds: Callable[[str], int], label_width: int) -> None:
         self._console, self._rounds, self._width = console, rounds, label_width
 
     def log(self, row: Row) -> None:
         """Print the report."""
-        total = self._rounds[0] if row["trial"] == "root" else self._rounds[1]
+        total = self._rounds(str(row["trial"]))
         seconds = row["seconds_train"] + row["seconds_score"]
         self._console.print(
             f"{row['trial']:<{self._width}}  round {row['round']:>2}/{total:<2}  loss {row['loss']:.3f} | "

@@ -10,7 +10,7 @@ import torch
 
 from raynas.data import ImageData, Split
 from raynas.data.holdout import hold_out
-from raynas.methods import Landmark, MethodParts, MethodPlan
+from raynas.methods import Calibration, Landmark, MethodParts, MethodPlan
 from raynas.networks import Supernet
 from raynas.ranking import NoiseCeiling
 from raynas.spaces import Architecture, Space
@@ -56,6 +56,7 @@ class SupernetJob:
         landmarks: Architectures of known quality in its space, for a regularizer that uses them.
         pool_capacity: Entries of the candidate pool.
         device: Where it is trained and scored: ``cpu``, or ``cuda`` for the process's GPU.
+        calibration: What brings its scores to the root's scale; None for none.
     """
 
     label: str
@@ -74,6 +75,7 @@ class SupernetJob:
     landmarks: tuple[Landmark, ...] = ()
     pool_capacity: int = 100
     device: str = "cpu"
+    calibration: Calibration | None = None
 
     def parts(self) -> MethodParts:
         """Return the parts of the method, made anew."""

@@ -29,7 +29,7 @@ class Ledger:
     """Counts images and collects spans from all processes of a run.
 
     Scored images are those that went through the network of an architecture: one that is the same function under the
-    shared weights as another of the same list (`Space.shared_form`) is not evaluated, and its images do not count.
+    shared weights as another of the same list (`Supernet.shared_forms`) is not evaluated, and its images do not count.
 
     Args:
         slots: How many actors can work at the same time.

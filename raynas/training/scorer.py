@@ -45,6 +45,10 @@ class Scorer:
         protocol = self._jobs[version.label].protocol
         return score_architectures(self._networks[version.label], self._data, architectures, protocol)
 
+    def different(self, label: str, architectures: Sequence[Architecture]) -> int:
+        """Return how many architectures a supernet has to evaluate to score these: equal functions count once."""
+        return len(set(self._networks[label].shared_forms(architectures)))
+
 
 def images_an_architecture(protocol: ScoreProtocol, data: ImageData) -> int:
     """Return how many images are passed forward to score one architecture."""

@@ -77,7 +77,7 @@ def score_architectures(
 ) -> list[Score]:
     """Score architectures, in order. The supernet is left as it was.
 
-    Architectures of equal `Space.shared_form` are evaluated once, and what different ones begin with in common is
+    Architectures of equal `Supernet.shared_forms` are evaluated once, and what different ones begin with in common is
     computed once (see `Supernet.outputs`), except under the policy ``recalibrate``, where each has statistics of its
     own. On a CPU a score depends neither on what else is scored nor on the order; on a GPU, where architectures run as
     one batch, it does in the last digits.
@@ -88,14 +88,14 @@ def score_architectures(
         architectures: What to score.
         protocol: How.
     """
-    space = supernet.space
-    forms: dict[Hashable, Architecture] = {}
-    for architecture in architectures:
-        forms.setdefault(space.shared_form(architecture), architecture)
+    forms = supernet.shared_forms(architectures)
+    distinct: dict[Hashable, Architecture] = {}
+    for form, architecture in zip(forms, architectures, strict=True):
+        distinct.setdefault(form, architecture)
     with autocast(protocol.precision, next(supernet.parameters()).device):
-        found = _scores(_measured(supernet, data, list(forms.values()), protocol))
-    scores = dict(zip(forms, found, strict=True))
-    return [scores[space.shared_form(architecture)] for architecture in architectures]
+        found = _scores(_measured(supernet, data, list(distinct.values()), protocol))
+    scores = dict(zip(distinct, found, strict=True))
+    return [scores[form] for form in forms]
 
 
 def _measured(

@@ -34,9 +34,18 @@ class Task(ABC):
 
     quality: ClassVar[str]
 
+    smooths: ClassVar[bool] = False
+    """Whether `loss` has labels to smooth."""
+
     @abstractmethod
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of a batch, a scalar to differentiate."""
+    def loss(self, outputs: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Return the mean loss of a batch, a scalar to differentiate.
+
+        Args:
+            outputs: What the network says.
+            targets: What it should say.
+            smoothing: The share of each label that is spread over all classes; 0 where the task does not smooth.
+        """
 
     @abstractmethod
     def sums(self, outputs: Tensor, targets: Tensor) -> Sums:
@@ -47,10 +56,11 @@ class Classification(Task):
     """Cross entropy in nats, and top-1 accuracy; outputs (B, K) logits, targets (B,) int64."""
 
     quality = "top-1 accuracy"
+    smooths = True
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
         """Return the mean cross entropy."""
-        return functional.cross_entropy(outputs, targets)
+        return functional.cross_entropy(outputs, targets, label_smoothing=smoothing)
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Sums:
         """Return cross entropy and correct images."""
@@ -68,8 +78,10 @@ class Depth(Task):
 
     quality = "delta1 (share of pixels within a factor of 1.25)"
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
         """Return the mean loss of the images that have a valid pixel (0, with a zero gradient, if none has)."""
+        if smoothing:
+            raise ValueError(f"depths are no labels to smooth, got smoothing={smoothing}")
         losses, counted = self._losses(outputs, targets)
         return losses.sum() / counted.sum().clamp(min=1)
 

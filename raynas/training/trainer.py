@@ -15,6 +15,7 @@ from raynas.methods import Curriculum, Part, Regularizer, Sampler
 from raynas.networks import Supernet
 from raynas.streams import stream, stream_seed
 from raynas.training.batches import BatchStream
+from raynas.training.plateau import Plateau
 from raynas.training.settings import OptimizerSettings
 from raynas.training.view import View, distillation_loss
 
@@ -95,6 +96,10 @@ class Trainer:
         self._target = 0.0  # what is to be spent by the end of the present round
         self._streams = {purpose: stream(seed, purpose, name) for purpose in ("paths", "augment", "term", "curriculum")}
         self._batches = BatchStream(len(train), settings.batch_size, stream(seed, "batches", name))
+        self._plateau: Plateau | None = None
+        if settings.schedule == "plateau":
+            epoch_steps = len(train) // self.step_images
+            self._plateau = Plateau(settings.plateau_factor, settings.plateau_patience, epoch_steps)
         for number, part in enumerate(self._parts().values()):
             part.start(supernet, stream_seed(seed, "part", name, number))
         self._parameters = list(supernet.parameters())
@@ -140,16 +145,17 @@ class Trainer:
         view, sampler = self.view, self.sampler
         if self.curriculum is not None:
             self.curriculum.before_step(view, self._streams["curriculum"])
+        batch = self._batches.next()
+        view.batch = x, y = self._take(batch)
+        view.lr = self._lr()
         paths = sampler.next_step(view, self._streams["paths"])
         for group in self._optimizer.param_groups:
-            group["lr"] = self.settings.lr_at(view.spent - self._began, view.total - self._began)
-        batch = self._batches.next()
-        x, y = self._take(batch)
+            group["lr"] = self._lr()
         self._optimizer.zero_grad(set_to_none=True)
         losses, teacher = [], None
         for path in paths:
             output = view.output(path, x)
-            loss = view.task.loss(output, y) if teacher is None else distillation_loss(output, teacher)
+            loss = view.training_loss(output, y) if teacher is None else distillation_loss(output, teacher)
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
             if sampler.distils and teacher is None:
@@ -158,8 +164,15 @@ class Trainer:
         if self.regularizer is not None:
             self.regularizer.add_gradients(view, self._streams["term"])
         self._optimizer_step()
+        if self._plateau is not None:
+            self._plateau.took(losses)
         self.step += 1
         return losses
+
+    def _lr(self) -> float:
+        """Return the learning rate at what is spent by now."""
+        lr = self.settings.lr_at(self.view.spent - self._began, self.view.total - self._began)
+        return lr if self._plateau is None else max(lr * self._plateau.scale, min(lr, self.settings.lr_min))
 
     def _parts(self) -> dict[str, Part]:
         parts = {"sampler": self.sampler, "regularizer": self.regularizer, "curriculum": self.curriculum}
@@ -168,6 +181,8 @@ class Trainer:
     def _restart(self) -> None:
         self._began = self.view.spent
         self._optimizer.state.clear()
+        if self._plateau is not None:
+            self._plateau.restart()
 
     def _optimizer_step(self) -> None:
         """Clip and apply the gradients; only parameters that have one are touched."""
@@ -183,7 +198,8 @@ class Trainer:
 
     def diagnostics(self) -> dict[str, float]:
         """Return what the parts of the method have to say of the round that has just ended."""
-        return {key: value for part in self._parts().values() for key, value in part.diagnostics().items()}
+        told = [self.supernet.diagnostics(), *(part.diagnostics() for part in self._parts().values())]
+        return {key: value for one in told for key, value in one.items()}
 
     def _take(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         if self.augmentation is None:
@@ -197,6 +213,7 @@ class Trainer:
             "optimizer": _on_cpu(self._optimizer.state_dict()),
             "step": self.step,
             "began": self._began,
+            "plateau": None if self._plateau is None else self._plateau.state_dict(),
             "target": self._target,
             "view": self.view.state_dict(),
             "batches": self._batches.state_dict(),
@@ -213,6 +230,8 @@ class Trainer:
                 # Laid out as the parameter is: the fused step walks through both as they lie in memory.
                 kept["momentum_buffer"] = torch.empty_like(parameter).copy_(kept["momentum_buffer"])
         self.step, self._began, self._target = state["step"], state["began"], state["target"]
+        if self._plateau is not None:
+            self._plateau.load_state_dict(state["plateau"])
         self.view.load_state_dict(state["view"])
         self._batches.load_state_dict(state["batches"])
         for purpose, rng in self._streams.items():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from raynas.data import Augmentation, ImageData, Split, TaskName
-from raynas.errors import RunError
+from raynas.errors import ConfigError, RunError
 from raynas.methods import Path
 from raynas.networks import Supernet
 from raynas.spaces import Architecture, Space
@@ -54,6 +54,11 @@ class View:
         self.supernet, self.train, self.settings, self.total = supernet, train, settings, total
         self.heldout, self.task_name, self.augmentation = heldout, task, augmentation
         self.task = task_named(task)
+        if settings.label_smoothing and not self.task.smooths:
+            problem = f"the task {task} has no labels to smooth, got {settings.label_smoothing}; set it to 0"
+            raise ConfigError([f"'label_smoothing': {problem}"], "the training recipe")
+        self.batch: tuple[Tensor, Tensor]  # these two are set by the trainer, step by step
+        self.lr = settings.lr
         self.images_scored = 0
         self._trained = 0
         self._restart = restart
@@ -73,6 +78,11 @@ class View:
         return self._trained
 
     @property
+    def epoch_images(self) -> int:
+        """The images that weights are trained on."""
+        return len(self.train)
+
+    @property
     def spent(self) -> float:
         """What was spent of the budget, in images: those trained, and those scored at what they cost."""
         return self._trained + self.settings.scoring_cost * self.images_scored
@@ -90,7 +100,11 @@ class View:
 
     def loss(self, path: Path, images: Tensor, targets: Tensor) -> Tensor:
         """Return the task's mean loss of one path, a scalar with its graph."""
-        return self.task.loss(self.output(path, images), targets)
+        return self.training_loss(self.output(path, images), targets)
+
+    def training_loss(self, output: Tensor, targets: Tensor) -> Tensor:
+        """Return the task's mean loss of outputs as it is trained: with smoothed labels, if the settings say so."""
+        return self.task.loss(output, targets, self.settings.label_smoothing)
 
     def heldout_batch(self) -> tuple[Tensor, Tensor]:
         """Return the next batch of held-out images."""
@@ -106,14 +120,24 @@ class View:
 
         Architectures that are equal under shared weights are evaluated, and counted, once.
         """
+        subset = self._set_aside().first(images)
+        data = ImageData("held out", self.train, subset, subset, self.supernet.classes, self.task_name)
+        self.count(scored=len(set(self.supernet.shared_forms(architectures))) * len(subset))
+        found = score_architectures(self.supernet, data, architectures, self._protocol(len(subset)))
+        return [-score.loss for score in found]
+
+    def protocol(self, images: int = 1000) -> str:
+        """Return the name of the protocol of `score`, and on how many held-out images (``.../1000 held out``)."""
+        count = min(images, len(self._set_aside()))
+        return f"{self._protocol(count).name}/{count} held out"
+
+    def _set_aside(self) -> Split:
         if self.heldout is None:
             raise RunError("no images are held out: set train.heldout above 0")
-        subset = self.heldout.first(images)
-        data = ImageData("held out", self.train, subset, subset, self.supernet.classes, self.task_name)
-        self.count(scored=len(set(map(self.space.shared_form, architectures))) * len(subset))
-        protocol = ScoreProtocol(precision=self.settings.precision, batch_size=min(1000, len(subset)))
-        found = score_architectures(self.supernet, data, architectures, protocol)
-        return [-score.loss for score in found]
+        return self.heldout
+
+    def _protocol(self, count: int) -> ScoreProtocol:
+        return ScoreProtocol(precision=self.settings.precision, batch_size=min(1000, count))
 
     def count(self, *, trained: int = 0, scored: int = 0) -> None:
         """Charge images to the budget."""

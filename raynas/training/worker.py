@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from raynas.data import ImageData
+from raynas.methods import Landmark, Line
 from raynas.networks.inherit import inherit
 from raynas.ranking import RankingReport, rank
 from raynas.search import Pool, PoolEntry
@@ -75,6 +76,8 @@ class SupernetWorker:
         train, heldout = job.split(data.train)
         if parent_state is not None:
             inherit(self.supernet, parent_state)
+            for part in parts.all:
+                part.inherits()
         self.trainer = Trainer(
             self.supernet,
             train,
@@ -97,13 +100,19 @@ class SupernetWorker:
         self._inherits = parent_state is not None
         self._candidates = stream(job.seed, "candidates", job.label)
 
-    def run_round(self, pool: PoolLike) -> RoundReport:
+    def run_round(self, pool: PoolLike, landmarks: Sequence[Landmark] | None = None) -> RoundReport:
         """Train one round, score the ranking set, fresh candidates and the best of the pool that are in this space.
 
         Before its first round a supernet with inherited weights is measured once as it came: `kendall_tau_inherited`
         tells in every report what the ranking was worth before this supernet's own training.
+
+        Args:
+            pool: The candidate pool.
+            landmarks: Those there are from now on, all in this space; None where they are the same as before.
         """
         job = self.job
+        if landmarks is not None and self.parts.regularizer is not None:
+            self.parts.regularizer.landmarks_changed(landmarks)
         spans = []
         if self._inherits and self.inherited_tau is None and job.ranking.architectures:
             start = time.time()
@@ -120,16 +129,21 @@ class SupernetWorker:
         self.images_scored += trained.images_scored
 
         fresh = sampler.candidates(self._candidates, job.candidates)
-        mine = (entry.architecture for entry in pool.entries() if entry.architecture in job.space)
+        # an architecture that the pool knows under several protocols is scored once
+        mine = dict.fromkeys(entry.architecture for entry in pool.entries() if entry.architecture in job.space)
         known = list(
             itertools.islice((architecture for architecture in mine if architecture not in fresh), job.rescore)
         )
-        scores = self.score([*job.ranking.architectures, *fresh, *known])
-        ranked, proposed = scores[: len(job.ranking.architectures)], scores[len(job.ranking.architectures) :]
+        yardstick = () if job.calibration is None else job.calibration.architectures
+        proposed = [*fresh, *known]
+        scores = iter(self.score([*job.ranking.architectures, *proposed, *yardstick]))
+        ranked = list(itertools.islice(scores, len(job.ranking.architectures)))
         report = self._rank(ranked)
+        rated = list(itertools.islice(scores, len(proposed)))
+        line = self._line(list(scores))
         end = time.time()
 
-        entries = [self._entry(a, s) for a, s in zip([*fresh, *known], proposed, strict=True)]
+        entries = [self._entry(a, s, line) for a, s in zip(proposed, rated, strict=True)]
         found = sampler.proposals()
         best = max(entries, key=lambda entry: (np.nan_to_num(entry.score, nan=-np.inf), entry.architecture.text))
         metrics = {
@@ -148,6 +162,7 @@ class SupernetWorker:
             "pool_overlap": pool.overlap_after([*found, *entries]),
             "budget": round(self.trainer.view.spent, 3),
             "finished": sampler.finished,
+            **({} if job.calibration is None else line.metrics()),
             **self.trainer.diagnostics(),
             "seconds_train": round(middle - start, 4),
             "seconds_score": round(end - middle, 4),
@@ -161,9 +176,9 @@ class SupernetWorker:
     def score(self, architectures: Sequence[Architecture]) -> list[Score]:
         """Score architectures under the job's protocol, counting the images of what is evaluated.
 
-        Architectures that are the same function under shared weights (`Space.shared_form`) are evaluated once.
+        Architectures that are the same function under shared weights (`Supernet.shared_forms`) are evaluated once.
         """
-        distinct = len(set(map(self.job.space.shared_form, architectures)))
+        distinct = len(set(self.supernet.shared_forms(architectures)))
         self.images_scored += distinct * images_an_architecture(self.job.protocol, self.data)
         return score_architectures(self.supernet, self.data, architectures, self.job.protocol)
 
@@ -197,8 +212,14 @@ class SupernetWorker:
         values = [score.value(self.job.protocol.metric) for score in scores]
         return rank(values, self.job.ranking.truth, seed=self.job.seed, ceiling=self.job.ranking.ceiling)
 
-    def _entry(self, architecture: Architecture, score: Score) -> PoolEntry:
-        value = score.value(self.job.protocol.metric)
+    def _line(self, scores: Sequence[Score]) -> Line:
+        """Return what makes scores comparable with other supernets', by the present scores of the yardstick."""
+        if self.job.calibration is None:
+            return Line()
+        return self.job.calibration.line([score.value(self.job.protocol.metric) for score in scores])
+
+    def _entry(self, architecture: Architecture, score: Score, line: Line) -> PoolEntry:
+        value = line(score.value(self.job.protocol.metric))
         return PoolEntry(architecture, value, self.job.protocol.name, self.job.label, self.images_trained)
 
     @staticmethod

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -13,7 +15,13 @@ from raynas.truth.table import TruthTable
 
 
 def known_architectures(
-    table: TruthTable, space: Space, rng: np.random.Generator, count: int, metric: str | None = None
+    table: TruthTable,
+    space: Space,
+    rng: np.random.Generator,
+    count: int,
+    metric: str | None = None,
+    *,
+    excluded: Collection[str] = (),
 ) -> list[Architecture]:
     """Return up to `count` architectures of a (sub)space whose truth is known, no two of them the same function.
 
@@ -27,6 +35,8 @@ def known_architectures(
         rng: The stream of the draw.
         count: How many at most.
         metric: Leave out architectures of which this metric is not known.
+        excluded: Canonical texts of functions that are left out. Others, drawn after all the rest, take their places,
+            so that what is left is the same as without them.
 
     Raises:
         TruthError: The table is of another space, or has no such metric.
@@ -42,5 +52,12 @@ def known_architectures(
             if table.knows(architecture, metric, function):
                 members.setdefault(function.text, []).append(architecture)
     functions = sorted(members)
-    chosen = [functions[i] for i in sorted(rng.permutation(len(functions))[:count])]
-    return [members[name][int(rng.integers(len(members[name])))] for name in chosen]
+    order = rng.permutation(len(functions))
+    first, others = ([functions[i] for i in places] for places in (sorted(order[:count]), order[count:]))
+
+    def drawn(names: Iterable[str]) -> dict[str, Architecture]:
+        return {name: members[name][int(rng.integers(len(members[name])))] for name in names}
+
+    chosen = {name: member for name, member in drawn(first).items() if name not in excluded}
+    in_place = itertools.islice((name for name in others if name not in excluded), len(first) - len(chosen))
+    return [architecture for _, architecture in sorted((chosen | drawn(in_place)).items())]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.table import AGAINST_ALONE, GAINS, MARKERS, NOT_TAKEN, README, markdown, read_results
+from benchmarks.table import AGAINST_ALONE, GAINS, MARKERS, METHODS, NOT_TAKEN, README, markdown, read_results
 
 ENVIRONMENT = {
     "date": "2026-11-22T01:00:00+00:00",
@@ -21,7 +21,7 @@ ENVIRONMENT = {
 
 
 def made_up(benchmark: str) -> dict[str, Any]:
-    rows = [row for row in (*AGAINST_ALONE, *GAINS, *NOT_TAKEN) if row.benchmark == benchmark]
+    rows = [row for row in (*AGAINST_ALONE, *METHODS, *GAINS, *NOT_TAKEN) if row.benchmark == benchmark]
     ratios = {row.ratio: 0.5 for row in rows[1:]}
     shown = {row.ratio: {"sum": 0.5, "median": 0.625, "quartiles": [0.25, 0.75]} for row in rows[1:]}
     return {
@@ -55,6 +55,15 @@ def test_tables_tell_times_gains_and_what_was_not_run() -> None:
     assert "(Seconds to compile one operation: 25.)" in text
     assert "Some CPU (2 cores; avx512_bf16), 2 threads, torch 2.13.0, malloc default, 2026-11-22: `not_taken` (" in text
     assert "`step` (others used at most 7%)." in text
+
+
+def test_what_methods_add_is_a_table_of_its_own_where_it_was_measured() -> None:
+    results = {name: made_up(name) for name in ("step", "methods")}
+    assert "over a plain training step's" not in markdown({"step": results["step"]})
+    text = markdown(results)
+    assert "| time of what a method does over a plain training step's | all paths | median path (quartiles) |" in text
+    assert "| CLOSE: a step with 1 block, C=16, N=5, 32x32 | 0.50 | 0.62 (0.25 to 0.75) |" in text
+    assert "`methods` (others used at most 7%)" in text
 
 
 def test_quick_results_are_not_shown(tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ def test_budget_follows_the_rule(tiny: raynas.Run) -> None:
 
 def test_ranking_table_gives_the_reported_taus(tiny: raynas.Run) -> None:
     table = raynas.truth("digits201")
-    for (trial, number), mine in tiny.ranking.groupby(["trial", "round"]):
+    of_reports = tiny.ranking[tiny.ranking["trial"] != "run"]
+    for (trial, number), mine in of_reports.groupby(["trial", "round"]):
         row = tiny.metrics[(tiny.metrics["trial"] == trial) & (tiny.metrics["round"] == number)].iloc[0]
         assert raynas.rank(mine["score"], mine["truth"]).kendall_tau == pytest.approx(row["kendall_tau"])
         for text, truth in zip(mine["architecture"].iloc[:5], mine["truth"].iloc[:5], strict=True):

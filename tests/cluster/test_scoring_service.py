@@ -83,6 +83,23 @@ def test_scores_are_those_of_a_worker_bit_for_bit(
     service.close()
 
 
+def test_what_a_gate_routes_apart_is_scored_apart(local_ray: None) -> None:
+    """Blocks of weights: the scores of a worker, and as many evaluations as the actors made."""
+    plan = make_plan(load_config({**TINY, "method": {"sharing": {"name": "glow", "blocks": 3, "gate": "random"}}}))
+    worker, ledger = SupernetWorker(plan.supernets["root"], plan.data), Ledger()
+    worker.trainer.train(2)
+    service, version = start(plan, ledger), Version("root", 128)
+    service.publish(version, state(worker))
+    rng = np.random.default_rng(2)
+    drawn = [worker.job.space.sample(rng) for _ in range(60)]
+    alike = [*drawn, *(other for one in drawn[:5] for other in worker.job.space.neighbours(one))]
+    assert service.score(version, alike) == worker.score(alike)
+    evaluated = ledger.images_scored / plan.supernets["root"].protocol.images
+    assert len(set(worker.supernet.shared_forms(alike))) <= evaluated <= len(set(alike))
+    assert len(set(map(worker.job.space.shared_form, alike))) < evaluated
+    service.close()
+
+
 def test_a_version_is_put_once_and_sent_once(
     local_ray: None, plan: Plan, workers: dict[str, SupernetWorker], monkeypatch: pytest.MonkeyPatch
 ) -> None:

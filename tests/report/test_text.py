@@ -25,7 +25,7 @@ def printed(width: int, label: str = "3<-0=skip_connect", **changes: Any) -> str
     best = {**BEST, **changes}
     return printed_summary(width, {
         "ranking": {"root": {**ROW, "kendall_tau_inherited": None}, label: ROW, "3<-0=none": ROW},
-        "survivors": ["3<-0=none"], "verified": [best], "best": best,
+        "survivors": ["3<-0=none"], "split": [], "verified": [best], "best": best,
         "truth": {"name": "digits201", "metric": "test_accuracy", "ceiling": 0.858, "architectures": 1200},
     })  # fmt: skip
 
@@ -76,7 +76,7 @@ def test_few_architectures_have_no_interval() -> None:
     few = {**ROW, "n_architectures": 2, "kendall_tau_ci_low": None, "kendall_tau_ci_high": None, "p_at_top5": None}
     truth = {"name": "t", "metric": "test_accuracy", "ceiling": None, "architectures": 2}
     text = printed_summary(
-        150, {"ranking": {"root": few}, "survivors": [], "verified": [], "best": None, "truth": truth}
+        150, {"ranking": {"root": few}, "survivors": [], "split": [], "verified": [], "best": None, "truth": truth}
     )
     assert next(line for line in text.splitlines() if "root" in line).split() == [
         "root", "4", "2", "0.523", "-", "0.78", "0.700", "-",
@@ -98,7 +98,7 @@ def without_truth(*partitions: str) -> dict[str, Any]:
     row = {**dict.fromkeys(ROW), "round": 4, "n_architectures": 0}
     best = {**BEST, "place": None}
     ranking = dict.fromkeys(("root", *partitions), row)
-    return {"ranking": ranking, "survivors": [], "verified": [best], "best": best, "truth": None}
+    return {"ranking": ranking, "survivors": [], "split": [], "verified": [best], "best": best, "truth": None}
 
 
 def test_without_truth_nothing_is_said_of_ranks() -> None:

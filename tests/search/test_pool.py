@@ -14,8 +14,10 @@ SPACE = raynas.space("nasbench201")
 ARCHITECTURES = [SPACE.sample(np.random.default_rng(i)) for i in range(60)]
 
 
-def entry(index: int, score: float, scorer: str = "root", version: int = 0) -> PoolEntry:
-    return PoolEntry(ARCHITECTURES[index], score, "loss/batch/float32", scorer, version)
+def entry(
+    index: int, score: float, scorer: str = "root", version: int = 0, protocol: str = "loss/batch/float32"
+) -> PoolEntry:
+    return PoolEntry(ARCHITECTURES[index], score, protocol, scorer, version)
 
 
 def test_keeps_the_newest_score_of_the_best() -> None:
@@ -52,6 +54,52 @@ def test_overlap_is_the_share_that_stayed() -> None:
     assert pool.entries == before
     pool.add(news)
     assert pool.overlap(before) == 0.5
+
+
+def test_a_score_that_is_none_takes_the_entry_out() -> None:
+    pool = Pool(5)
+    pool.add([entry(0, 1.0), entry(1, 2.0)])
+    pool.add([entry(1, float("nan"))])
+    assert pool.entries == [entry(0, 1.0)]
+
+
+def test_each_protocol_has_a_ranking_and_room_of_its_own() -> None:
+    pool, alone = Pool(3), {name: Pool(3) for name in "ab"}
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        batch = [
+            entry(int(i), float(rng.normal()), protocol=str(rng.choice(["a", "b"]))) for i in rng.integers(9, size=4)
+        ]
+        pool.add(batch)
+        for name, one in alone.items():
+            one.add(e for e in batch if e.protocol == name)
+            assert pool.ranking(name) == one.entries
+    assert pool.ranking("c") == []
+    a, b = alone["a"].entries, alone["b"].entries
+    assert pool.entries == [e for pair in zip(a, b, strict=True) for e in pair]
+    assert len(pool) == 6
+    again = Pool(1)
+    again.load_state_dict(pool.state_dict())
+    assert (again.entries, again.capacity) == (pool.entries, 3)
+
+
+def test_rankings_of_different_length_and_overlap_by_protocol() -> None:
+    pool = Pool(3)
+    pool.add([entry(0, 1.0, protocol="b"), entry(0, 5.0, protocol="a"), entry(1, 3.0, protocol="b"), entry(2, 2.0)])
+    assert [(e.protocol[0], e.score) for e in pool.entries] == [("a", 5.0), ("b", 3.0), ("l", 2.0), ("b", 1.0)]
+    assert pool.overlap([entry(0, 0.0, protocol="b"), entry(1, 0.0, protocol="a")]) == 0.25
+
+
+def test_duplicates_stand_beside_each_other() -> None:
+    pool = Pool(4, duplicates=True)
+    pool.add([entry(0, 1.0, version=10), entry(1, 3.0, version=10)])
+    pool.add([entry(0, 2.0, version=20), entry(0, 1.0, version=10)])
+    assert [(e.score, e.version) for e in pool.entries] == [(3.0, 10), (2.0, 20), (1.0, 10)]
+    before = pool.entries
+    assert pool.overlap_after([entry(0, 9.0, version=30), entry(2, 8.0)]) == 0.75
+    assert pool.entries == before
+    pool.add([entry(0, float("nan"), version=10)])
+    assert [e.version for e in pool.entries] == [10, 20]
 
 
 def test_staleness_is_the_mean_age() -> None:

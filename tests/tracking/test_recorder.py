@@ -118,14 +118,14 @@ def test_console_prints_one_line_a_report() -> None:
     numbers = {"loss": 1.25, "kendall_tau": 0.5, "kendall_tau_ci_low": 0.25, "kendall_tau_ci_high": 0.75}
     more = {"n_architectures": 200, "p_at_top5": 0.3, "pool_overlap": 0.9, "seconds_train": 1.0, "seconds_score": 0.5}
     with console.capture() as captured:
-        ConsoleTracker(console, (4, 6), 8).log({"trial": "root", "round": 2, **numbers, **more})
+        ConsoleTracker(console, {"root": 4}.__getitem__, 8).log({"trial": "root", "round": 2, **numbers, **more})
     text = captured.get()
     assert text.count("\n") == 1
     assert "root      round  2/4   loss 1.250 | tau 0.50 [0.25, 0.75] n=200 | P@top5% 0.30" in text
     nan = float("nan")
     unknown = {"kendall_tau_ci_low": nan, "kendall_tau_ci_high": nan, "p_at_top5": nan, "n_architectures": 2}
     with console.capture() as captured:
-        ConsoleTracker(console, (4, 6), 8).log({"trial": "root", "round": 2, **numbers, **more, **unknown})
+        ConsoleTracker(console, {"root": 4}.__getitem__, 8).log({"trial": "root", "round": 2, **numbers, **more, **unknown})
     assert "tau 0.50 - n=2 | P@top5% - |" in captured.get()
 
 
