@@ -185,6 +185,9 @@ class TrainSettings(OptimizerSettings):
         float | None,
         Field(ge=0, le=0.9, description="share of the training images kept for the method; null for what it asks for"),
     ] = None
+    partition_round_images: Annotated[
+        int | None, Field(ge=2, description="images of the budget a round of a partition; null for round_images")
+    ] = None
     root_rounds: Annotated[int, Field(ge=1, description="rounds of the root supernet")] = DEFAULT_ROOT_ROUNDS
     partition_rounds: Annotated[
         int, Field(ge=1, description="rounds of all partitions together; in a tree, of those of the last level")
@@ -213,8 +216,13 @@ class TrainSettings(OptimizerSettings):
 
     @property
     def round_steps(self) -> int:
-        """Optimizer steps a round (round_images / batch_size, rounded up)."""
+        """Optimizer steps a round of the root (round_images / batch_size, rounded up)."""
         return -(-self.round_images // self.batch_size)
+
+    @property
+    def partition_round_steps(self) -> int:
+        """Optimizer steps a round of a partition."""
+        return -(-(self.partition_round_images or self.round_images) // self.batch_size)
 
 
 class ScoreSettings(ScoreProtocol):

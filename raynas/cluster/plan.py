@@ -220,7 +220,7 @@ def _job(config: Config, label: str, part: Space, rounds: int) -> SupernetJob:
         network=config.network,
         method=config.method.plan,
         optimizer=config.train.optimizer if label == "root" else config.train.partition_optimizer,
-        round_steps=config.train.round_steps,
+        round_steps=config.train.round_steps if label == "root" else config.train.partition_round_steps,
         total_rounds=rounds,
         protocol=config.score.protocol,
         ranking=RankingSet((), ()),

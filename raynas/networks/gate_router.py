@@ -11,12 +11,12 @@ edge's output grows by that of block i:
   them, and dLoss/dz_j = sum_i s_i y_i (1[i=j] - y_j) / T. It costs L times the edge; blocks that were not drawn get
   zero gradients, and so momentum and weight decay.
 * ``chosen``, ours: only the block drawn, c, is run. With p = softmax(z) and a baseline b,
-  dLoss/dz_j = (s_c - b) (1[c=j] - p_j) / T, which is REINFORCE on the first-order change of the loss. As c is drawn with
-  probability p_c, its mean over draws is, whatever b is, sum_i s_i p_i (1[i=j] - p_j) / T: that of ``all`` with p for y,
-  and with s_i taken where block i is the one that runs. Leaving the terms of the other blocks out of ``all`` instead
-  would favour what is drawn often; weighing the one that is left by y_c / p_c would keep y, and blow up where p_c is
-  small. Without b the common part of all s_i, which cancels in ``all``, would be noise: b is a running mean for each edge
-  and operation.
+  dLoss/dz_j = (s_c - b) (1[c=j] - p_j) / T, which is REINFORCE on the first-order change of the loss. As c is drawn
+  with probability p_c, its mean over draws is, whatever b is, sum_i s_i p_i (1[i=j] - p_j) / T: that of ``all`` with p
+  for y, and with s_i taken where block i is the one that runs. Leaving the terms of the other blocks out of ``all``
+  instead would favour what is drawn often; weighing the one that is left by y_c / p_c would keep y, and blow up where
+  p_c is small. Without b the common part of all s_i, which cancels in ``all``, would be noise: b is a running mean for
+  each edge and operation.
 
 What has no weights (skip, pooling, nothing) has equal outputs for all blocks: its terms cancel in ``all``, and are left
 out of both.

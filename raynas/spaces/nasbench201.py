@@ -23,8 +23,8 @@ OWN_WEIGHTS = tuple(range(len(EDGES)))
 """The number of each edge's set of weights where each has its own."""
 
 Term = tuple[str, int | None, "Value"]
-"""One summand of a node: an operation, where it is a convolution the number of its weights (where each edge has its own,
-the edge's place in `EDGES`), and what it is applied to; the cell's input is ``("input", None, ())``."""
+"""One summand of a node: an operation, where it is a convolution the number of its weights (where each edge has its
+own, the edge's place in `EDGES`), and what it is applied to; the cell's input is ``("input", None, ())``."""
 Value = tuple[Term, ...]
 """What a node holds: the sum of these terms, in sorted order, one that counts twice being there twice; zero if none."""
 

@@ -450,12 +450,11 @@ def test_chosen_is_what_it_says() -> None:
         expected.pow(2).sum().backward(retain_graph=True)
         assert ones.grad is not None
         wanted = torch.zeros_like(logits)
-        soft, hard = torch.softmax(logits.detach() / 5.0, 1), torch.softmax(logits.detach(), 1)
+        drawn_by = torch.softmax(logits.detach(), 1)
         for e in edges:
             chosen, operation = route[e], operations[e]
             surprise = ones.grad[e] - baseline[e, operation]
-            share = functional.one_hot(torch.tensor(chosen), 3) - soft[e]
-            wanted[e] = soft[e, chosen] / hard[e, chosen] * surprise * share / 5.0
+            wanted[e] = surprise * (functional.one_hot(torch.tensor(chosen), 3) - drawn_by[e]) / 5.0
             baseline[e, operation] += BASELINE_RATE * surprise
         logits.backward(wanted)
         assert_same(found, {name: p.grad for name, p in reference.named_parameters() if p.grad is not None})

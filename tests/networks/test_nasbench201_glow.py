@@ -332,7 +332,7 @@ def test_chosen_is_what_it_says(norm: dict[str, bool]) -> None:
 
 
 def test_both_estimators_have_the_same_mean() -> None:
-    """`chosen`, averaged over draws, is sum_i s_i p_i (1[i=j] - p_j) / T for any baseline, which is `all` with p for y."""
+    """`chosen`, averaged over draws, is sum_i s_i p_i (1[i=j] - p_j) / T for any baseline: `all` with p for y."""
     net = network()
     logits = torch.tensor([[0.0, 1.0, -2.0]] * 6, dtype=torch.float64)
     credit = torch.tensor([0.3, -1.2, 2.0], dtype=torch.float64)

@@ -125,7 +125,9 @@ def test_console_prints_one_line_a_report() -> None:
     nan = float("nan")
     unknown = {"kendall_tau_ci_low": nan, "kendall_tau_ci_high": nan, "p_at_top5": nan, "n_architectures": 2}
     with console.capture() as captured:
-        ConsoleTracker(console, {"root": 4}.__getitem__, 8).log({"trial": "root", "round": 2, **numbers, **more, **unknown})
+        ConsoleTracker(console, {"root": 4}.__getitem__, 8).log(
+            {"trial": "root", "round": 2, **numbers, **more, **unknown}
+        )
     assert "tau 0.50 - n=2 | P@top5% - |" in captured.get()
 
 
