@@ -93,7 +93,10 @@ def test_defaults_are_filled_in_also_those_of_components() -> None:
         ),
         ({"truth": {"train": {"recipe": {"network": {"affine": 1}}}}}, "always have affine=true; leave it out"),
         ({"method.partition": 5}, "'method.partition' must be a section with keys (name, restart, calib"),
-        ({"method": None}, "'method' must be a section with keys (sampler, sharing, regularizer, curriculum, partition), got None"),
+        (
+            {"method": None},
+            "'method' must be a section with keys (sampler, sharing, regularizer, curriculum, partition), got None",
+        ),
     ],
     ids=lambda value: str(value)[:40],
 )

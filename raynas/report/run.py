@@ -122,7 +122,7 @@ class Run:
             RunError: The run kept no such supernet.
         """
         from raynas.data import data
-        from raynas.networks import supernet
+        from raynas.methods import SHARINGS
         from raynas.training.checkpoint import load_state
 
         config = self.config
@@ -131,8 +131,13 @@ class Run:
         if not path.is_file():
             raise RunError(f"{self.path} kept no supernet '{label}'{nearest(label, kept)} (kept: {', '.join(kept)})")
         images = data(config.data.name, **config.data.options)
-        network = supernet(
-            self._space_of(label), input_shape=images.input_shape, classes=images.classes, **config.network
+        sharing = SHARINGS.make(config.method.sharing.name, **config.method.sharing.options)
+        network = sharing.supernet(
+            self._space_of(label),
+            input_shape=images.input_shape,
+            classes=images.classes,
+            seed=config.seed,
+            **config.network,
         )
         network.load_state_dict(load_state(path)["trainer"]["supernet"])
         return network
