@@ -27,6 +27,7 @@ from measuring import environment, measure, results_file, summarise
 from rich.console import Console
 from writing import write_tables
 
+import raynas
 from raynas.errors import RaynasError
 
 app = typer.Typer(add_completion=False, help=__doc__)
@@ -39,18 +40,28 @@ def run_folder(table: Table, scale: Scale, method: str, seed: int) -> Path:
     return Path("runs") / "tables" / f"{table.name}-{scale}" / f"{method}-{seed}"
 
 
+def is_finished(table: Table, scale: Scale, method: str, seed: int) -> bool:
+    """Say whether a run is finished, and is one of the configuration that the table has now."""
+    folder = run_folder(table, scale, method, seed)
+    if not (folder / "summary.json").is_file():
+        return False
+    apart = {"seed", "out", "wandb", "ray"}
+    now, then = table.comparison.config(method, scale), raynas.load(folder).config
+    return now.model_dump(exclude=apart) == then.model_dump(exclude=apart)
+
+
 def run_one(table: Table, scale: Scale, method: str, seed: int, cpus: int | None) -> str:
     """Run one method with one seed in a process of its own, unless it is finished; return what to tell of it."""
     folder = run_folder(table, scale, method, seed)
-    if (folder / "summary.json").is_file():
+    if is_finished(table, scale, method, seed):
         return f"{method} seed {seed}: finished before"
-    if folder.exists():  # broken off: kept beside, for whoever wants to know why
-        folder.rename(folder.with_name(f"{folder.name}.broken-{int(time.time())}"))
+    if folder.exists():  # broken off, or of another configuration: kept beside
+        folder.rename(folder.with_name(f"{folder.name}.old-{int(time.time())}"))
     keys = {**table.comparison.keys(method, scale), "seed": seed, "out": str(folder), "wandb": {"mode": "disabled"}}
     if cpus is not None:
         keys["ray"] = {**keys.get("ray", {}), "cpus": cpus}
     folder.parent.mkdir(parents=True, exist_ok=True)
-    config, log = folder.with_suffix(".yaml"), folder.with_suffix(".log")
+    config, log = folder.with_name(f"{folder.name}.yaml"), folder.with_name(f"{folder.name}.log")
     config.write_text(yaml.safe_dump(keys, sort_keys=False))
     began = time.time()
     with log.open("w") as out:
@@ -74,6 +85,9 @@ def run(
     comparison = Table(table)
     size = _scale(scale)
     comparison.check(size)
+    strangers = {int(seed) for seed in seeds.split(",") if seed} - set(comparison.comparison.seeds)
+    if strangers:
+        raise typer.BadParameter(f"the table's seeds are {comparison.comparison.seeds}", param_hint="--seeds")
     rows = comparison.comparison.rows(size)
     names = [name for name in only.split(",") if name] or list(rows)
     wanted = [int(seed) for seed in seeds.split(",") if seed] or comparison.comparison.seeds
@@ -107,9 +121,9 @@ def write(table: Table, scale: Scale) -> None:
     """Write results and tables of the finished runs."""
     found = {
         name: {
-            seed: measure(folder)
+            seed: measure(run_folder(table, scale, name, seed))
             for seed in table.comparison.seeds
-            if ((folder := run_folder(table, scale, name, seed)) / "summary.json").is_file()
+            if is_finished(table, scale, name, seed)
         }
         for name in table.comparison.rows(scale)
     }

@@ -51,6 +51,7 @@ def measure(folder: Path) -> dict[str, Any]:
         "architectures": report.n,
         "budget": float(last["budget"].sum()) + splitting,
         "images_trained": int(last["images_trained"].sum()) + splitting,
+        "images_standalone": int(run.ledger["images_standalone"]),
         "seconds": run.ledger["wall_seconds"],
         "by_round": [_finite(tau) for tau in metrics[metrics["trial"] == "root"]["kendall_tau"]],
     }
@@ -67,6 +68,7 @@ def summarise(found: Mapping[str, Mapping[int, Mapping[str, Any]]], controls: Se
         name: {
             "seeds": len(runs),
             "budget": float(np.mean([run["budget"] for run in runs.values()])),
+            "standalone": float(np.mean([run["images_standalone"] for run in runs.values()])),
             "seconds": float(np.mean([run["seconds"] for run in runs.values()])),
             **{one: _over_seeds(_values(runs, one)) for one in MEASURES},
             "gains": {

@@ -43,12 +43,15 @@ def markdown(table: Table, scale: Scale, result: dict[str, Any]) -> str:
     rows, summary = comparison.rows(scale), result["summary"]
     reported = any(rows[name].reported for name in summary)
     heads = ["method", *(head for head, _ in COLUMNS.values()), "beats the controls in", "budget"]
+    alone = any(of["standalone"] for of in summary.values())
+    heads += ["beside it, trained stand-alone"] if alone else []
     heads += ["reported by the paper"] if reported else []
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for name, of in summary.items():
         cells = [f"{name}: {rows[name].about}"]
         cells += [_mean(of[one], digits) for one, (_, digits) in COLUMNS.items()]
         cells += [_beaten(of, comparison.controls, name), f"{of['budget'] / 1000:,.0f}k"]
+        cells += [f"{of['standalone'] / 1000:,.0f}k"] if alone else []
         cells += [_reported(rows[name])] if reported else []
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -66,11 +69,11 @@ def _beaten(of: dict[str, Any], controls: list[str], name: str) -> str:
     if name in controls:
         return "(control)"
     gains = of["gains"]
-    better = [
-        head
-        for one, (head, _) in COLUMNS.items()
-        if gains and all(gains[control][one]["separate"] for control in gains)
-    ]
+    others = [control for control in controls if control != name]
+    missing = [control for control in others if control not in gains]
+    if missing:
+        return f"({', '.join(missing)} not run)"
+    better = [head for one, (head, _) in COLUMNS.items() if all(gains[control][one]["separate"] for control in others)]
     return ", ".join(better) or "nothing"
 
 

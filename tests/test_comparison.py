@@ -106,7 +106,12 @@ def test_table_of_results() -> None:
 
     def runs(tau: float) -> dict[int, dict[str, float]]:
         return {
-            seed: {**dict.fromkeys(measuring.MEASURES, tau + 0.01 * rng.random()), "budget": 38_400, "seconds": 10}
+            seed: {
+                **dict.fromkeys(measuring.MEASURES, tau + 0.01 * rng.random()),
+                "budget": 38_400,
+                "images_standalone": 0,
+                "seconds": 10,
+            }
             for seed in range(3)
         }
 
