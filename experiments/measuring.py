@@ -43,14 +43,13 @@ def measure(folder: Path) -> dict[str, Any]:
     report = raynas.rank(own["score"].to_numpy(), own["truth"].to_numpy())
     best = run.summary["best"] or {}
     last = metrics.groupby("trial").last()
-    splitting = sum(why.get("images_trained", 0) for why in run.summary.get("splits", {}).values())
     return {
         **{name: _finite(report.values[name]) for name in MEASURES if name in report.values},
         "best_rank": best.get("true_rank"),
         "found_accuracy": best.get("true_accuracy"),
         "architectures": report.n,
-        "budget": float(last["budget"].sum()) + splitting,
-        "images_trained": int(last["images_trained"].sum()) + splitting,
+        "budget": run.summary["budget"],
+        "images_trained": int(last["images_trained"].sum()),
         "images_standalone": int(run.ledger["images_standalone"]),
         "seconds": run.ledger["wall_seconds"],
         "by_round": [_finite(tau) for tau in metrics[metrics["trial"] == "root"]["kendall_tau"]],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+import inspect
+import re
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -72,7 +74,7 @@ def _networks() -> Rows:
 
 
 def _keys(model: type[BaseModel] = Config, prefix: str = "", section: object = None) -> Rows:
-    """Return every key of a configuration with its default and meaning; components' own options stand with them.
+    """Return every key of a configuration with its default and meaning, and the options of every component.
 
     Args:
         model: The section's type.
@@ -89,10 +91,32 @@ def _keys(model: type[BaseModel] = Config, prefix: str = "", section: object = N
             else:
                 default = f"default {_default(field)}"
             rows.append((prefix + name, f"{default}; {field.description}" if field.description else default))
+            rows += _component_keys(prefix + name)
         if inner is not None:
             there = None if field.is_required() else field.get_default()
             rows += _keys(inner, f"{prefix}{name}.", there if isinstance(there, inner) else None)
     return rows
+
+
+def _component_keys(key: str) -> Rows:
+    """Return the options of all components that can stand at a key; nothing where none can."""
+    rows: list[tuple[str, str]] = []
+    registry = _COMPONENTS.get(key)
+    for component in registry or ():
+        assert registry is not None
+        meanings = _meanings(registry.get(component))
+        for option, field in registry.options_model(component).model_fields.items():
+            default = "required" if field.is_required() else f"default {_short(field.get_default())}"
+            meaning = field.description or meanings.get(option, "")
+            rows.append((f"{key}.{option}", f"of {component}: {default}{'; ' if meaning else ''}{meaning}"))
+    return rows
+
+
+def _meanings(component: Callable[..., object]) -> dict[str, str]:
+    """Return what a component's docstring says of each of its arguments."""
+    _, _, arguments = (inspect.getdoc(component) or "").partition("Args:\n")
+    found = re.findall(r"^    (\w+): (.*?)(?=^    \w|^\S|\Z)", arguments, re.MULTILINE | re.DOTALL)
+    return {name: " ".join(text.split()).rstrip(".") for name, text in found}
 
 
 def _default(field: FieldInfo) -> str:
@@ -112,6 +136,19 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 def _short(value: object) -> str:
     return value.name if isinstance(value, Component) else "null" if value is None else str(value)
 
+
+_COMPONENTS: dict[str, Registry[Any]] = {
+    "space": SPACES,
+    "data": DATA,
+    "method.sampler": SAMPLERS,
+    "method.partition": PARTITIONS,
+    "method.regularizer": REGULARIZERS,
+    "method.sharing": SHARINGS,
+    "method.curriculum": CURRICULA,
+    "search": SEARCHERS,
+    "scheduler": SCHEDULERS,
+}
+"""What can stand at which key."""
 
 _KINDS: dict[str, Callable[[], Rows]] = {
     "spaces": lambda: _registered(SPACES),  # type: ignore[arg-type]
@@ -139,4 +176,9 @@ def catalogue(what: str | None = None, pattern: str = "*") -> dict[str, Rows]:
     if what is not None and what not in _KINDS:
         raise UnknownNameError(f"nothing listed under '{what}'{nearest(what, _KINDS)} (allowed: {', '.join(_KINDS)})")
     kinds = [what] if what is not None else [kind for kind in _KINDS if kind != "keys"]
-    return {kind: [row for row in _KINDS[kind]() if fnmatch.fnmatch(row[0], pattern)] for kind in kinds}
+    return {kind: [row for row in _KINDS[kind]() if _matches(row[0], pattern)] for kind in kinds}
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Say whether a name matches, with or without the kind that stands before it (``sampler: greedy``)."""
+    return fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(name.partition(": ")[2], pattern)

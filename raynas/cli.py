@@ -81,7 +81,7 @@ def list_names(
             "all but keys without it."
         ),
     ] = None,
-    pattern: Annotated[str, typer.Argument(help="A shell pattern for the names.")] = "*",
+    pattern: Annotated[str, typer.Argument(help="A shell pattern for the names: greedy, 'method.sampler.*'.")] = "*",
 ) -> None:
     """List what can be named in a configuration."""
     from raynas.catalogue import catalogue

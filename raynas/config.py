@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, cast
 
 import pydantic
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from yaml import YAMLError
 
@@ -338,12 +338,7 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
             raise ConfigError(["the file does not hold keys and values"], name)
         merged = _components_as_mappings(base)
         for text in overrides:
-            key, override = text.partition("=")[0], OmegaConf.from_dotlist([text])
-            value = OmegaConf.select(override, key)
-            if OmegaConf.is_dict(value) and not value:  # an empty section takes the place of what was there
-                OmegaConf.update(merged, key, value, merge=False)
-            else:
-                merged = _components_as_mappings(cast(DictConfig, OmegaConf.merge(merged, override)))
+            merged = _components_as_mappings(_overridden(merged, text))
         for key, value in keys.items():
             OmegaConf.update(merged, key, value, merge=False)
             merged = _components_as_mappings(merged)
@@ -351,6 +346,27 @@ def load_config(source: str | Path | Mapping[str, Any], overrides: Sequence[str]
     except (OmegaConfBaseException, YAMLError, ValueError, OSError) as error:
         raise ConfigError([f"cannot be read: {' '.join(str(error).split())}"], name) from error
     return validate(plain, name)
+
+
+def _overridden(config: DictConfig, text: str) -> DictConfig:
+    """Return the configuration with one ``key=value``; may change what it is given.
+
+    Raises:
+        ConfigError: A list and a section meet below the key.
+    """
+    key, override = text.partition("=")[0], OmegaConf.from_dotlist([text])
+    value, before = (OmegaConf.select(side, key, throw_on_resolution_failure=False) for side in (override, config))
+    empty = OmegaConf.is_dict(value) and not value
+    try:
+        if empty or OmegaConf.is_list(value) or OmegaConf.is_list(before):  # these take the place of what was there
+            OmegaConf.update(config, key, value, merge=False)
+            return config
+        return cast(DictConfig, OmegaConf.merge(config, override))
+    except (TypeError, ConfigKeyError) as error:
+        raise ConfigError(
+            [f"'{text}': a list meets a section with keys in it; override that place by itself, not what is inside"],
+            "the command line",
+        ) from error
 
 
 def _components_as_mappings(config: DictConfig) -> DictConfig:

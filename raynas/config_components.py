@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +11,14 @@ from typing import Any, Literal, TypeVar, get_args
 
 import pydantic
 
-from raynas.config_errors import explain
+from raynas.config_errors import Owner, explain
 from raynas.data import DATA
 from raynas.errors import ConfigError, RaynasError
 from raynas.methods import CURRICULA, PARTITIONS, REGULARIZERS, SAMPLERS, SHARINGS, Part, Stack
 from raynas.methods.landmark import LandmarkRegularizer
 from raynas.methods.landmark_choice import LandmarkChoice
+from raynas.methods.partition import Partition
+from raynas.methods.partition_given import GivenPartition
 from raynas.networks import NETWORKS
 from raynas.registry import Registry
 from raynas.search import SCHEDULERS, SEARCHERS
@@ -42,6 +45,8 @@ SEARCH_KEYS = ("budget", "pool", "verify")
 Metric = Literal["test_accuracy", "valid_accuracy"]
 """What can count as quality in a truth table."""
 DEFAULT_METRIC: Metric = "test_accuracy"
+_MANY_IMAGES = 1_000_000
+"""As many images as make every part that wants any held out ask for some."""
 _CURE = "give search.verify.recipe, or set search.verify.top=0"
 
 
@@ -56,6 +61,42 @@ def component_mapping(given: object, registry: Registry[Any], default: str | Non
     if isinstance(given, dict) and default is not None:
         given = {"name": default, **given}
     return registry.expand(given)
+
+
+_PLACES: dict[str, Registry[Any]] = {
+    "space": SPACES,
+    "data": DATA,
+    "method.sampler": SAMPLERS,
+    "method.sharing": SHARINGS,
+    "method.regularizer": REGULARIZERS,
+    "method.curriculum": CURRICULA,
+    "method.partition": PARTITIONS,
+    "scheduler": SCHEDULERS,
+    "search": SEARCHERS,
+}
+"""Which components can stand at which key."""
+
+
+def _misplaced(key: str, registry: Registry[Any], name: str) -> str | None:
+    """Return what is told of a name that only components of other kinds have; None where that is not so."""
+    others = [(place, other.kind) for place, other in _PLACES.items() if name in other and other is not registry]
+    if name in registry or registry is NETWORKS or not others:
+        return None
+    known = " and ".join(f"a {kind} ({place}={name})" for place, kind in others)
+    return f"'{key}': '{name}' is no {registry.kind}, but {known} (allowed: {', '.join(registry.names())})"
+
+
+def _owner(key: str, registry: Registry[Any], name: str) -> Owner:
+    """Return the component whose options a section holds; a network is the space's, and has no other in its place."""
+    if registry is NETWORKS:
+        return Owner(f"the network of {name}", lambda _: "")
+
+    def elsewhere(option: str) -> str:
+        having = [other for other in registry if other != name and option in registry.options_model(other).model_fields]
+        choice = f"={having[0]}" if len(having) == 1 else " to one of them"
+        return f": '{option}' is an option of {', '.join(having)}; set {key}.name{choice}" if having else ""
+
+    return Owner(f"the {registry.kind} {name}", elsewhere)
 
 
 @dataclass
@@ -99,6 +140,10 @@ class Findings:
         if not isinstance(mapping, dict) or not isinstance(mapping.get("name"), str):
             return None
         name: str = mapping["name"]
+        misplaced = _misplaced(key, registry, name)
+        if misplaced is not None:
+            self.problems.append(misplaced)
+            return None
         model = self.attempt(key, lambda: registry.options_model(name))
         if model is None:
             return None
@@ -106,7 +151,7 @@ class Findings:
         try:
             self.options[key] = model.model_validate(own).model_dump()
         except pydantic.ValidationError as error:
-            self.problems += explain(error, model, key, other_keys)
+            self.problems += explain(error, model, key, other_keys, _owner(key, registry, name))
         return name
 
 
@@ -137,6 +182,8 @@ def check_components(plain: dict[str, Any]) -> Findings:
         stack = _stack(plain, chosen, data_name)
         _check_stack(findings, plain, stack)
         _check_partition(findings, plain, stack, str(scheduler))
+    _check_blocks(findings, method)
+    _check_partition_keys(findings, plain, method)
     _check_truth(findings, plain, chosen, data_name)
     for key in ("search.verify.recipe", "truth.train.recipe"):
         _check_recipe(findings, key, _section(plain, key), space_name)
@@ -157,9 +204,10 @@ def _check_partition(findings: Findings, plain: dict[str, Any], stack: Stack, sc
         return
     objections = partition.objections(stack)
     findings.problems += [f"'{key}': {objection}" for objection in objections]
-    counts = None if objections else findings.attempt(key, lambda: partition.most(stack.space))
-    for level, count in enumerate(counts or ()):
-        rounds_key, rounds = _rounds(_section(plain, "train"), level == partition.levels - 1)
+    levels = [_rounds(_section(plain, "train"), level == partition.levels - 1) for level in range(partition.levels)]
+    _check_levels(findings, plain, partition)
+    counts = None if objections else findings.attempt(key, lambda: _part_counts(partition, stack.space, levels))
+    for (rounds_key, rounds), count in zip(levels, counts or (), strict=False):
         if count == 1 or not isinstance(rounds, int):
             continue
         if rounds < count:
@@ -168,6 +216,68 @@ def _check_partition(findings: Findings, plain: dict[str, Any], stack: Stack, sc
             )
         elif "scheduler" in findings.options:
             _check_scheduler(findings, scheduler, tuple(map(str, range(count))), rounds)
+
+
+def _part_counts(partition: Partition, space: Space, levels: Sequence[tuple[str, object]]) -> list[int]:
+    """Return the most parts of each level; where there are surely more than rounds, without making them all.
+
+    Raises:
+        ConfigError: There are, or the space cannot be split like that.
+    """
+    if not isinstance(partition, GivenPartition):
+        return partition.most(space)
+    for level, (rounds_key, rounds) in enumerate(levels):
+        if isinstance(rounds, int) and partition.surely_exceeds(space, level, rounds):
+            raise ConfigError(
+                [
+                    f"train.{rounds_key}={rounds} rounds are too few for its partitions, which are more than {rounds} "
+                    f"(up to {math.prod(map(len, partition.groups(space)[level].values())):,}); split by fewer "
+                    "decisions, or keep options together in groups"
+                ]
+            )
+    return partition.most(space)
+
+
+def _check_levels(findings: Findings, plain: dict[str, Any], partition: Partition) -> None:
+    """Refuse rounds for the inner levels of a tree that has none."""
+    rounds = _section(plain, "train").get("level_rounds")
+    if rounds is not None and partition.levels == 1:
+        findings.problems.append(
+            f"'train.level_rounds': the partition has one level, whose rounds are train.partition_rounds, got "
+            f"{rounds}; leave it out"
+        )
+
+
+def _check_partition_keys(findings: Findings, plain: dict[str, Any], method: dict[str, Any]) -> None:
+    """Refuse settings of the partitions' training where there is no partition."""
+    if method.get("partition") is not None:
+        return
+    for key in ("level_rounds", "partition_lr", "partition_round_images"):
+        given = _section(plain, "train").get(key)
+        if given is not None:
+            findings.problems.append(
+                f"'train.{key}': there is no partition whose training it could set, got {given}; leave it out (null), "
+                "or give method.partition"
+            )
+
+
+def _check_blocks(findings: Findings, method: dict[str, Any]) -> None:
+    """Check that the sharing has blocks for the curriculum to raise their number."""
+    curriculum = component_name(method.get("curriculum"), None)
+    options, shared = findings.options.get("method.curriculum"), findings.options.get("method.sharing")
+    if curriculum != "close" or options is None or shared is None or "blocks" not in shared:
+        return
+    blocks, first = shared["blocks"], options["first"]
+    if blocks == 1:
+        findings.problems.append(
+            "'method.sharing.blocks': the curriculum close makes more and more blocks reachable, and there is 1; give "
+            "2 or more, or leave method.curriculum out"
+        )
+    elif first > blocks:
+        findings.problems.append(
+            f"'method.curriculum.first': it begins with {first} blocks, and there are {blocks}; set "
+            f"method.sharing.blocks to {first} or more, or first to {blocks} or less"
+        )
 
 
 def _check_scheduler(findings: Findings, scheduler: str, labels: tuple[str, ...], rounds: int) -> None:
@@ -218,6 +328,19 @@ def _check_stack(findings: Findings, plain: dict[str, Any], stack: Stack) -> Non
         part = findings.attempt(key, lambda make=make, name=name, key=key: make(name, findings.options[key]))  # type: ignore[misc]
         if part is not None:
             findings.problems += [f"'{key}': {objection}" for objection in part.objections(stack)]
+            _check_heldout(findings, plain, f"{kind} {name}", part)
+
+
+def _check_heldout(findings: Findings, plain: dict[str, Any], part_name: str, part: Part) -> None:
+    """Check that there are held-out images if a part asks for some; of landmarks it is told where they are checked."""
+    heldout = _section(plain, "train").get("heldout")
+    wanted = part.heldout_images(_MANY_IMAGES) + part.scored_images(_MANY_IMAGES)
+    if heldout == 0 and wanted and not isinstance(part, LandmarkRegularizer):
+        use = "draws batches of" if part.heldout_images(_MANY_IMAGES) else "scores architectures on"
+        findings.problems.append(
+            f"'train.heldout': the {part_name} {use} held-out images, got {heldout}; leave it out (null) for as many "
+            "as it asks for, or give a share above 0"
+        )
 
 
 def component_name(given: object, default: str | None) -> str | None:
@@ -274,6 +397,11 @@ def _check_landmarks(findings: Findings, plain: dict[str, Any], space_name: str 
     if isinstance(rounds, int):
         findings.attempt(key, lambda: choice.boundaries(rounds, part.warmup))
     training = _section(plain, "truth.train")
+    if choice.truth == "table" and choice.recipe is not None:
+        findings.problems.append(
+            f"'{key}.recipe': with truth=table nothing is trained for the landmarks; leave recipe out, or set "
+            f"{key}.truth=train"
+        )
     if choice.truth == "train":
         recipe = choice.recipe
         if recipe is not None:

@@ -14,6 +14,8 @@ import raynas
 from raynas.catalogue import catalogue
 from raynas.config import Config, load_config, validate
 from raynas.errors import ConfigError
+from raynas.methods import PARTITIONS
+from raynas.methods.partition_given import GivenPartition
 from raynas.truth import TruthTable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,7 +94,27 @@ def test_defaults_are_filled_in_also_those_of_components() -> None:
             "'truth.train.recipe.network.chanels', did you",
         ),
         ({"truth": {"train": {"recipe": {"network": {"affine": 1}}}}}, "always have affine=true; leave it out"),
-        ({"method.partition": 5}, "'method.partition' must be a section with keys (name, restart, calib"),
+        ({"method.partition": 5}, "'method.partition' must be a name, or a section with a name, got 5"),
+        ({"method.regularizer": ["landmark"]}, "must be a name, or a section with a name, got ['landmark']"),
+        ({"method.sampler": None}, "got None; set method.sampler=uniform, its default, or leave it out"),
+        ({"method.sharing": None}, "got None; set method.sharing=positions, its default, or leave it out"),
+        ({"method.sampler": "landmark"}, "'landmark' is no sampler, but a regularizer (method.regularizer=landmark)"),
+        ({"method.sampler.m": 5}, "'m' is an option of greedy; set method.sampler.name=greedy (options of the sampler"),
+        ({"method.sampler.warmup": 0.5}, "is an option of darts, gdas, greedy, nao, pc_darts, snas; set method.sampl"),
+        ({"method.sampler.ovr": 1}, "did you mean 'over'? (options of the sampler uniform: over)"),
+        ({"method.sharing": {"x": 1}}, "unknown key 'method.sharing.x' (the sharing positions has no options)"),
+        (
+            {"method.partition.levels": 2},
+            "'levels' is an option of gradient_matching, random; set method.partition.name",
+        ),
+        (
+            {"method.partition.m": 2},
+            "(options of the partition given: decisions; allowed besides: restart, calibration",
+        ),
+        ({"network.m": 5}, "unknown key 'network.m' (options of the network of nasbench201: channels, cells"),
+        ({"method.sampler": {"name:greedy": None}}, "YAML wants a space after the colon, 'name: greedy'"),
+        ({"method.regularizer": {"name:landmark": None}}, "is missing: YAML wants a space after the colon, 'name: lan"),
+        ({"out": False}, "got False (YAML reads off and no as false: write texts like these in quotes)"),
         (
             {"method": None},
             "'method' must be a section with keys (sampler, sharing, regularizer, curriculum, partition), got None",
@@ -104,6 +126,110 @@ def test_a_problem_names_key_value_and_cure(changes: dict[str, Any], sentence: s
     found = problems(changes)
     assert len(found) == 1, found
     assert sentence in found[0]
+
+
+GLOW = {"sharing": "glow", "curriculum": "close"}
+GROUPS = [["none", "skip_connect"], ["nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]]
+ALL_EDGES = ["1<-0", "2<-0", "2<-1", "3<-0", "3<-1", "3<-2"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"method": {**GLOW, "curriculum": {"name": "close", "wit": False}}}, """write "off" in quotes; on the comm"""),
+        ({"method": {**GLOW, "sharing": {"name": "glow", "blocks": 1}}}, "'method.sharing.blocks': the curriculum cl"),
+        ({"method": {**GLOW, "curriculum": {"name": "close", "first": 5}}}, "begins with 5 blocks, and there are 4"),
+        (
+            {"method": {"sharing": "glow", "partition": "gradient_matching"}, "train.partition_rounds": 40},
+            "'method.sharing': the partition gradient_matching compares the gradients of modules",
+        ),
+        ({"method.sampler": "greedy", "train.heldout": 0}, "'train.heldout': the sampler greedy scores architectures"),
+        ({"method.sampler": "nao", "train.heldout": 0.0}, "the sampler nao scores architectures on held-out images"),
+        ({"method.sampler": "darts", "train.heldout": 0}, "the sampler darts draws batches of held-out images, got 0"),
+        ({"method.regularizer": "landmark", "train.heldout": 0}, "'train.heldout': landmarks are compared on held-out"),
+        (
+            {"method.regularizer": {"name": "landmark", "recipe": {}}},
+            "'method.regularizer.recipe': with truth=table nothing is trained for the landmarks; leave recipe out, or",
+        ),
+        ({"method.partition.decisions": [["1<-0"], ["1<-0"]]}, "1<-0 is on level 2 again, where no part has options"),
+        ({"method.partition.decisions": [[{"1<-0": GROUPS}], [{"1<-0": GROUPS}]]}, "1<-0 is on level 2 again"),
+        ({"method.partition.decisions": [["1<-0"], ["1<-9"]]}, "has no decision '1<-9', did you mean '1<-0'?"),
+        ({"train.level_rounds": 7}, "'train.level_rounds': the partition has one level, whose rounds are train.part"),
+        (
+            {"method.partition": None, "train.level_rounds": 7},
+            "'train.level_rounds': there is no partition whose train",
+        ),
+        ({"method.partition": None, "train.partition_lr": 0.1}, "'train.partition_lr': there is no partition whose"),
+        (
+            {"method.partition": None, "train.partition_round_images": 32},
+            "'train.partition_round_images': there is no partition whose training it could set, got 32; leave it out",
+        ),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_parts_that_do_not_go_together_are_refused(changes: dict[str, Any], sentence: str) -> None:
+    found = problems(changes)
+    assert len(found) == 1, found
+    assert sentence in found[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method.sampler": "greedy"},  # train.heldout=null: what it asks for
+        {"method.sampler": "uniform", "train.heldout": 0},
+        {"method.sampler": {"name": "darts", "warmup": 1.0}, "train.heldout": 0},  # never learns alpha
+        {"method": {**GLOW, "curriculum": {"name": "close", "first": 4, "wit": "off"}}},
+        {"method.partition.decisions": [[{"1<-0": GROUPS}], ["1<-0"]], "train.level_rounds": 4},
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_their_neighbours_are_not_refused(changes: dict[str, Any]) -> None:
+    config = load_config(GOOD, **changes)
+    assert validate(config.model_dump(mode="json")) == config
+
+
+def test_far_too_many_partitions_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raynas.methods.partition_given.split_by", None)  # would make them
+    (found,) = problems({"method.partition.decisions": ALL_EDGES})
+    assert (
+        "train.partition_rounds=20 rounds are too few for its partitions, which are more than 20 (up to 15,6" in found
+    )
+
+
+def test_only_partitions_with_architectures_count() -> None:
+    space = raynas.space("nasbench201", connected=True)
+    given = PARTITIONS.make("given", decisions=[ALL_EDGES[:2], ALL_EDGES[2:4]])
+    assert isinstance(given, GivenPartition)
+    made = given.most(space)[1]
+    assert made < 5**4  # nothing reaches the output where 1<-0, 2<-0 and 3<-0 are none
+    assert not given.surely_exceeds(space, 1, made)
+    assert not given.surely_exceeds(space, 1, 5**4 - 1)
+    assert given.surely_exceeds(space, 1, 300)
+    assert not given.surely_exceeds(space, 0, 3)  # so few are made, and counted exactly
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("method.sampler=[greedy]", "'method.sampler' must be a name, or a section with a name, got ['greedy']"),
+        ("network=[3]", "'network': input should be a valid dictionary, got [3]"),
+        ("method={sampler: [greedy]}", "'method={sampler: [greedy]}': a list meets a section with keys in it"),
+        ("method.partition.decisions.x=1", "'method.partition.decisions.x=1': a list meets a section with keys in it"),
+        ("method.sampler={name:greedy}", "YAML wants a space after the colon, 'name: greedy'"),
+    ],
+)
+def test_an_override_of_another_shape_is_a_problem_like_others(override: str, sentence: str) -> None:
+    plain = copy.deepcopy(GOOD)
+    plain["method"]["sampler"] = "uniform"
+    with pytest.raises(ConfigError) as caught:
+        load_config(plain, [override])
+    assert any(sentence in problem for problem in caught.value.problems), caught.value.problems
+
+
+def test_a_list_and_a_section_can_take_each_others_place() -> None:
+    plain = {**GOOD, "network": [1]}
+    assert load_config(plain, ["network={channels: 3}"]).network["channels"] == 3
 
 
 def test_missing_keys_are_named() -> None:
@@ -206,6 +332,14 @@ def test_a_table_must_fit_the_run(
     found = problems({"truth": "other.npz"})
     assert len(found) == 1, found
     assert sentence in found[0]
+
+
+def test_trained_landmarks_need_a_recipe_where_the_table_has_none(table: TruthTable, tmp_path: Path) -> None:
+    replace(table, source={"data": "digits"}).save(tmp_path / "other.npz")
+    regularizer = {"name": "landmark", "truth": "train"}
+    changes = {"truth": str(tmp_path / "other.npz"), "search.verify": {"top": 0}, "method.regularizer": regularizer}
+    (found,) = problems(changes)
+    assert "'method.regularizer.recipe': landmarks are to be trained, and there is no truth whose recipe" in found
 
 
 def test_an_unreadable_table_is_told_under_its_key(tmp_path: Path) -> None:

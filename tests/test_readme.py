@@ -31,6 +31,13 @@ def test_speed_in_python() -> None:
     exec(compile(found.group(1), "docs/speed.md", "exec"), {})
 
 
+def test_methods_in_python() -> None:
+    """The example of docs/methods.md."""
+    found = re.search(r"```python\n(.*?)```", (README.parent / "docs" / "methods.md").read_text(), re.DOTALL)
+    assert found
+    exec(compile(found.group(1), "docs/methods.md", "exec"), {})
+
+
 @pytest.mark.ray
 def test_a_model_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

@@ -3,7 +3,7 @@
 The paper (Yu et al., CVPR 2021) says that the best architectures of the search so far become landmarks at the beginning
 of each iteration, and that the same supernet goes on; the released code has no such loop. Here a path search with the
 run's own searcher, under the present root supernet, scores `feedback_budget` architectures between two rounds, and the
-best are added.
+best are added. As they decide what is trained, these scores are charged to the root's budget.
 
 What keeps the evaluation honest: the root's ranking set is drawn once, of functions that are not among the first
 landmarks, and no architecture of it can become a landmark later; so it stays the same from the first round to the last,
@@ -33,6 +33,7 @@ from raynas.search import SEARCHERS
 from raynas.spaces import Architecture, Space
 from raynas.streams import stream
 from raynas.training.ledger import Ledger
+from raynas.training.scorer import images_an_architecture
 from raynas.training.standalone import StandaloneRecipe
 from raynas.truth import TruthTable
 from raynas.truth.ranking_set import known_architectures
@@ -152,12 +153,29 @@ class LandmarkSurvey:
         first = self.plan.landmarks
         if self._part is None or not first:
             return self.plan
+        self._warn_of_cost()
         unknown = [one.architecture for one in first if not math.isfinite(one.quality)]
         if unknown:
             self._take_in([], self._trained(unknown, None))
         else:
             self._tell(first)
         return self.plan
+
+    def _warn_of_cost(self) -> None:
+        """Say so where searches leave little of the budget to train on what they find."""
+        assert self._part is not None
+        job, choice = self.plan.root, self._part.choice
+        scored = choice.feedback_budget * images_an_architecture(job.protocol, self.plan.data)
+        cost = job.optimizer.scoring_cost * scored
+        batch = min(job.optimizer.batch_size, len(job.split(self.plan.data.train)[0]))
+        between = job.total_rounds * job.round_steps * batch * (1 - self._part.warmup) / choice.iterations
+        if self._boundaries and cost > between / 2:
+            print_line(
+                self._console,
+                "landmarks",
+                f"a search for more of them costs up to {cost:,.0f} images of the budget, and between two searches "
+                f"there are {between:,.0f}: lower method.regularizer.feedback_budget or score.images",
+            )
 
     def after_round(self, done: int, actor: Any, pool: PoolProxy) -> tuple[Landmark, ...] | None:
         """Add a lot of landmarks if one is due, and return all there are; None if none is due.
@@ -179,6 +197,19 @@ class LandmarkSurvey:
             new = [Landmark(architecture, plan.truth.query(architecture, choice.metric)) for architecture in found]
         self._take_in(plan.landmarks, new)
         return self.plan.landmarks
+
+    def stopped(self, done: int) -> None:
+        """Tell of the landmarks that are never added, as the root stopped after so many rounds: its sampler asked to.
+
+        A search for landmarks that the root does not train on any more would be spent for nothing.
+        """
+        if self._part is None:
+            return
+        missed = [self._part.choice.lots[lot] for lot, due in enumerate(self._boundaries, 1) if due >= done]
+        if missed:
+            rounds = ", ".join(str(due) for due in self._boundaries[-len(missed) :])
+            which = f"{sum(missed)} are not added: they were due after round {rounds}"
+            print_line(self._console, "landmarks", f"{which}, and the sampler ended the training after round {done}")
 
     def _best(self, lot: int, wanted: int, actor: Any, pool: PoolProxy) -> list[Architecture]:
         """Return the best that a search under the root finds: no landmarks, and nothing the ranking is measured on."""
@@ -205,7 +236,7 @@ class LandmarkSurvey:
                 asked = searcher.ask()[: choice.feedback_budget - scored]
                 if not asked:
                     break
-                scores = ray.get(actor.score.remote(asked))
+                scores = ray.get(actor.score_to_train.remote(asked))
                 searcher.tell(asked, [score.value(config.score.metric) for score in scores])
                 scored += len(asked)
         return [architecture for architecture, score in searcher.ranked if math.isfinite(score)][:wanted]

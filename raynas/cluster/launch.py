@@ -202,6 +202,7 @@ class Launch:
             self.recorder.expect(["root"])
             self.report(report)
             if not more:
+                self.survey.stopped(total - left)
                 break
         self.plan = self.survey.plan
         state: dict[str, Any] = ray.get(coming)
@@ -233,14 +234,15 @@ class Launch:
         self.plan = with_calibration(self.plan, root, self.data, self.ledger)
         settings = self.config.method.partition
         fresh = settings is not None and settings.restart == "final" and level == self.plan.depth - 1
-        trained = self.train_partitions(rule, {} if fresh else weights)
+        trainers = {} if fresh else {label: state["trainer"] for label, state in leaves.items()}
+        trained = self.train_partitions(rule, trainers)
         stay = leaves_after(self.plan, tuple(leaves), tuple(trained))
         return {label: trained[label] if label in trained else leaves[label] for label in stay}
 
     def train_partitions(
-        self, rule: PartitionRule, parents: Mapping[str, Mapping[str, Tensor]]
+        self, rule: PartitionRule, parents: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, dict[str, Any]]:
-        """Train a level's partitions as Tune trials and return the survivors' states."""
+        """Train a level's partitions, which inherit from trainers' states, as Tune trials; return survivors' states."""
         from raynas.cluster.partition_trials import run_partition_trials
 
         launched = time.time()

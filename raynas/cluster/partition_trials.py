@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ray import ObjectRef, tune
-from torch import Tensor
 
 from raynas.cluster.hooks import Hooks
 from raynas.cluster.plan import Plan
@@ -29,7 +29,7 @@ def run_partition_trials(
     folder: RunFolder,
     *,
     data: ObjectRef[ImageData],
-    parents: Mapping[str, Mapping[str, Tensor]],
+    parents: Mapping[str, Mapping[str, Any]],
     pool: PoolLike,
     hooks: Hooks,
 ) -> tuple[str, ...]:
@@ -40,8 +40,8 @@ def run_partition_trials(
         rule: Decides which partitions train.
         folder: The run folder.
         data: A reference to the images in the object store.
-        parents: The ``state_dict()`` of supernets, by label, from which their children inherit; fresh weights where a
-            parent is missing.
+        parents: The states of trainers, by label, from whose supernets and method parts their children inherit; fresh
+            weights where a parent is missing.
         pool: The candidate pool.
         hooks: Told of every turn and report.
 
@@ -52,12 +52,14 @@ def run_partition_trials(
         RunError: No surviving partition could be trained.
     """
     labels, level = plan.levels[-1], len(plan.levels)
-    weights = {label: Weights.of(state) for label, state in parents.items()}
+    weights = {label: Weights.of(state["supernet"]) for label, state in parents.items()}
+    children = {label: plan.parents[label] for label in labels if plan.parents[label] in parents}
     trainable = tune.with_parameters(  # the fields of Shared; the images are in the object store already
         PartitionTrial,
         jobs={label: plan.jobs[label] for label in labels},
         data=data,
-        parents={label: weights[plan.parents[label]] for label in labels if plan.parents[label] in weights},
+        parents={label: weights[parent] for label, parent in children.items()},
+        parent_parts={label: parents[parent]["parts"] for label, parent in children.items()},
         pool=pool,
         threads=plan.config.ray.cpus_per_trial,
     )

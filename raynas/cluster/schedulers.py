@@ -3,7 +3,7 @@
 A trial that has reported its round hands its slot to the next partition of the turn (it is paused, which saves it, and
 Tune gives its process to the other trial); when no partition waits for a slot, it keeps its process and waits for the
 end of the turn. The report that completes a turn lets the pool's proposals in and asks the rule; partitions given up
-are stopped.
+are stopped, and so are those whose sampler asks to, which stay in the run.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class TurnScheduler(FIFOScheduler):
         report: RoundReport = result[PAYLOAD]
         self._standings[label] = float(report.metrics["standing"])
         self._entries[label] = report.entries
+        if report.metrics["finished"]:
+            self._rule.finish(label)
         if len(self._standings) < len(self._turn.train):
             waiting = self.choose_trial_to_run(tune_controller) is not None
             return str(TrialScheduler.PAUSE if waiting else TrialScheduler.NOOP)

@@ -45,9 +45,9 @@ class SupernetActor:
         """Train and measure one round; see `SupernetWorker.run_round`."""
         return self.worker.run_round(pool, landmarks)
 
-    def score(self, architectures: Sequence[Architecture]) -> list[Score]:
-        """Score architectures between two rounds; the next round's report counts their images."""
-        return self.worker.score(architectures)
+    def score_to_train(self, architectures: Sequence[Architecture]) -> list[Score]:
+        """Score architectures between two rounds to decide what is trained; the next round's report counts them."""
+        return self.worker.score_to_train(architectures)
 
     def train_alone(
         self, space: Space, architecture: Architecture, recipe: StandaloneRecipe, seeds: Sequence[int]

@@ -34,6 +34,7 @@ class Shared:
         jobs: Each partition's job, by label.
         data: The images.
         parents: The weights of the supernet that each inherits from, by its own label; fresh ones where it has none.
+        parent_parts: The states of that supernet's method parts, likewise.
         pool: The candidate pool.
         threads: Torch threads a trial.
     """
@@ -41,6 +42,7 @@ class Shared:
     jobs: Mapping[str, SupernetJob]
     data: ImageData
     parents: Mapping[str, Weights]
+    parent_parts: Mapping[str, Mapping[str, Any]]
     pool: PoolLike
     threads: int
 
@@ -64,7 +66,7 @@ class PartitionTrial(tune.Trainable):
         shared, label = self._shared, config["partition"]
         parent = shared.parents.get(label)
         inherited = None if parent is None else parent.tensors()
-        self._worker = SupernetWorker(shared.jobs[label], shared.data, inherited)
+        self._worker = SupernetWorker(shared.jobs[label], shared.data, inherited, shared.parent_parts.get(label))
 
     def step(self) -> dict[str, Any]:
         """Run one round."""

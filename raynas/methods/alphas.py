@@ -30,13 +30,36 @@ class Alphas:
     """
 
     def __init__(self, edges: Sequence[MixedEdge], *, seed: int, nothing: bool, weigh_edges: bool) -> None:
-        self._operations = [len(edge.options) + (nothing and len(edge.options) > 1) for edge in edges]
-        by_node = [len(list(group)) for _, group in itertools.groupby(edges, lambda edge: edge.node)]
-        self._incoming = by_node if weigh_edges else []
+        self._names = [_names(edge, nothing) for edge in edges]
+        self._operations = [len(names) for names in self._names]
+        nodes = [[edge.name for edge in group] for _, group in itertools.groupby(edges, lambda edge: edge.node)]
+        self._into = nodes if weigh_edges else []
+        self._incoming = [len(names) for names in self._into]
         self._sizes = [count for count in (*self._operations, *self._incoming) if count > 1]
         start = torch.randn(sum(self._sizes), generator=torch.Generator().manual_seed(seed))
         self.values = (SCALE * start).requires_grad_()
         """All logits (N,), those of operations first."""
+
+    @property
+    def places(self) -> list[str]:
+        """What each of the logits (N,) belongs to: the edge and the operation, or the edge among those of its node."""
+        operations = [name for names in self._names if len(names) > 1 for name in names]
+        return [*operations, *(f"into {name}" for names in self._into if len(names) > 1 for name in names)]
+
+    def take_over(self, values: Tensor, places: Sequence[str]) -> None:
+        """Take the logits of what is here, too, from those of a larger space; what was not there begins as it is.
+
+        Logits count up to a constant an edge, so that of the operations left none gains on another.
+
+        Args:
+            values: The other's logits (M,).
+            places: What they belong to: the other's `places`.
+        """
+        known = dict(zip(places, values.tolist(), strict=True))
+        with torch.no_grad():
+            for number, place in enumerate(self.places):
+                if place in known:
+                    self.values[number] = known[place]
 
     def operations(self) -> list[Tensor]:
         """Return log softmax of the logits of every edge's operations, (O,) each; with the graph to `values`."""
@@ -65,6 +88,12 @@ class Alphas:
     @staticmethod
     def _log_softmax(counts: Sequence[int], logits: Sequence[Tensor]) -> list[Tensor]:
         return _filled(counts, [part.log_softmax(0) for part in logits[: sum(c > 1 for c in counts)]], torch.zeros(1))
+
+
+def _names(edge: MixedEdge, nothing: bool) -> list[str]:
+    """Return a name for each operation of an edge, unique in the network."""
+    options = [f"{edge.name} {option}" for option in edge.options]
+    return [*options, f"{edge.name} nothing at all"] if nothing and len(options) > 1 else options
 
 
 def _filled(counts: Sequence[int], parts: Sequence[Tensor], single: Tensor) -> list[Tensor]:

@@ -9,14 +9,16 @@ from this sampling and not from its split. By canonical form it is how CLOSE tra
 favour some.
 
 Exact where the classes can be listed: up to 100,000 combinations of options. In a larger space nonlinear functions are
-counted in 2,000 draws (always the same); a class rarer than 1 % of them joins its neighbour, which keeps every
-architecture reachable; and a path is drawn uniformly from the space again and again until it falls into the class
-wanted: uniform inside the class, at 100 draws or so for the rarest. Classes given by `groups` must not be rarer.
+counted in 2,000 draws (always the same). A class rarer than 1 % of them joins its neighbour, and a count that is in no
+group, as no draw had it, belongs to the group of the nearest one that is: so every architecture stays reachable. A path
+is drawn uniformly from the space again and again until it falls into the class wanted: uniform inside the class, at 100
+draws or so for the rarest. Classes given by `groups` must not be rarer.
 With a single class this is SPOS, draw by draw.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections import Counter
@@ -132,7 +134,12 @@ def _by_rejection(space: Space, groups: Sequence[Sequence[int]] | None) -> list[
         problem = f"less than {_RAREST:.0%} of {space.name} ({space.label}) have one of the counts {rare[0]}"
         seen = ", ".join(f"{count}: {number / _PROBED:.1%}" for count, number in sorted(counts.items()))
         raise _refusal(f"{problem}, too few to draw them from so large a space; merge groups (counts seen: {seen})")
-    return [_drawn_until(space, frozenset(group).__contains__) for group in wanted]
+    return [_drawn_until(space, functools.partial(_is_nearest, group, wanted)) for group in wanted]
+
+
+def _is_nearest(group: Sequence[int], groups: Sequence[Sequence[int]], count: int) -> bool:
+    """Say whether a count is in one of the groups, or nearest to a count of it; equally near: to the smaller."""
+    return min(itertools.chain.from_iterable(groups), key=lambda other: (abs(other - count), other)) in group
 
 
 def _drawn_between(space: Space, above: float, upto: float) -> Draw:

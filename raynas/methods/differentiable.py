@@ -13,6 +13,10 @@ weight, or mix evenly where that is none of their operations; with weighed edges
 the path has get 1/n + delta each. With delta = 0 that is the relaxed network with an alpha of zero, which is PC-DARTS'
 own warm-up.
 
+A supernet that inherits trained weights, as a partition's does, has no warm-up, and begins with its parent's alpha for
+the operations that it keeps (GM-NAS, Hu et al., ICLR 2022: children inherit alpha). Adam's moments and temperatures
+begin anew.
+
 Scores are always of discrete architectures, and so are the forward passes of a regularizer: it asks for an order of
 those scores, and no gradient reaches alpha from it. (The released code of landmark regularization does that for GDAS,
 and passes landmarks through soft one-shot mixtures for DARTS and PC-DARTS, where it evaluates in that form too.)
@@ -102,6 +106,7 @@ class DifferentiableSampler(Sampler):
         self.warmup, self.warmup_by, self.soft_delta, self.entropy = warmup, warmup_by, soft_delta, entropy
         self._nothing = with_none and not any("none" in decision.options for decision in space.root.decisions)
         self._progress = 0.0
+        self._parent: Mapping[str, Any] | None = None
 
     @abstractmethod
     def mixture(self, rng: np.random.Generator) -> Mixture:
@@ -127,11 +132,19 @@ class DifferentiableSampler(Sampler):
         """Return half of the images, on which alpha is learned."""
         return 0 if self.warmup == 1 else count // 2
 
+    def inherits(self, state: Mapping[str, Any] | None = None) -> None:
+        """Do without a warm-up, as the weights have had it, and begin with the parent's alpha if there is one."""
+        if self.warmup < 1:
+            self.warmup, self._parent = 0.0, state
+
     def start(self, supernet: Supernet, seed: int) -> None:
         """Initialise alpha."""
         self.supernet = supernet
         self._device = next(supernet.parameters()).device
         self.alphas = Alphas(supernet.mixed_edges, seed=seed, nothing=self._nothing, weigh_edges=self.weighs_edges)
+        if self._parent is not None:
+            self.alphas.take_over(self._parent["alpha"], self._parent["places"])
+            self._parent = None
         self._optimizer = torch.optim.Adam(
             [self.alphas.values], lr=self.alpha_lr, betas=self.alpha_betas, weight_decay=self.alpha_weight_decay
         )
@@ -212,9 +225,10 @@ class DifferentiableSampler(Sampler):
         return {"alpha_entropy": entropy.item(), "likeliest_probability": likeliest.item()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return alpha, its optimizer's state, and how far the training was."""
+        """Return alpha and what it belongs to, its optimizer's state, and how far the training was."""
         return {
             "alpha": self.alphas.values.detach(),
+            "places": self.alphas.places,
             "optimizer": self._optimizer.state_dict(),
             "progress": self._progress,
         }

@@ -17,9 +17,10 @@ Decided here, where the sources do not say, or err:
 - A round has no path twice (equal under shared weights); one drawn from the pool is scored anew, and its new score
   replaces the old one. `max_age` drops what has not been scored for long.
 - Neither source says how often the rule is checked: here after every epoch of images trained, but not before as many
-  paths were scored as the pool holds; `check_every` fixes the number of images. It stops only with a full pool and
-  with epsilon above 0. (As printed in the talk, pi = |P_t & P| / |P| <= alpha, it would stop when the pools differ.)
-  The learning rate's schedule is that of the whole budget, stopped or not.
+  paths were scored as the pool holds; `check_every` fixes the number of images. It stops only with a full pool (of a
+  smaller space that can be counted, one that holds all of it) and with epsilon above 0. (As printed in the talk, pi =
+  |P_t & P| / |P| <= alpha, it would stop when the pools differ.) The learning rate's schedule is that of the whole
+  budget, stopped or not.
 - With k = m nothing is rejected; then, if epsilon is 0 as well, nothing is scored and nothing held out. So m = k = 1
   and epsilon 0 is SPOS, to the bit.
 `official` is the pool of the only public re-implementation (MMRazor, not its authors'): paths are drawn with
@@ -38,7 +39,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from raynas.errors import ConfigError
+from raynas.errors import ArchitectureError, ConfigError
 from raynas.methods.greedy_stop import PoolSettled
 from raynas.methods.sampler import SAMPLERS, Sampler
 from raynas.methods.view import TrainingView
@@ -65,7 +66,8 @@ class GreedySampler(Sampler):
         images: Held-out images of a score; at most a quarter of the training images.
         epsilon_start: The chance of a draw from the pool, up to `warmup`.
         epsilon_end: The chance from `ramp_end` on; linear between.
-        warmup: The share of the budget at which epsilon begins to change.
+        warmup: The share of the budget at which epsilon begins to change; a supernet that inherits trained weights, as
+            a partition's does, begins at once.
         ramp_end: The share of the budget at which it has its last value.
         stop_change: alpha: the training ends when at most this share of the pool is new since the last check; None for
             never.
@@ -104,6 +106,7 @@ class GreedySampler(Sampler):
         self.epsilon_start, self.epsilon_end, self.warmup, self.ramp_end = epsilon_start, epsilon_end, warmup, ramp_end
         self.max_age, self._stop = max_age, PoolSettled(stop_change, check_every)
         self._scores = k < m or max(epsilon_start, epsilon_end) > 0
+        self._size = _counted(space) if self._scores else None
         self._pool = Pool(_POOL, duplicates=official)
         self._protocol = ""
         self._queue: list[Architecture] = []
@@ -130,9 +133,14 @@ class GreedySampler(Sampler):
         ramp = (progress - self.warmup) / (self.ramp_end - self.warmup)
         return self.epsilon_start + (self.epsilon_end - self.epsilon_start) * ramp
 
-    def heldout_images(self, count: int) -> int:
+    def scored_images(self, count: int) -> int:
         """Return the images of a score; none where nothing is scored."""
         return min(self.images, count // _SMALLEST_PART) if self._scores else 0
+
+    def inherits(self, state: Mapping[str, Any] | None = None) -> None:
+        """Do without a warm-up: the weights have had it, and the shared pool knows what the parent scored."""
+        del state
+        self.warmup = 0.0
 
     def next_step(self, view: TrainingView, rng: np.random.Generator) -> list[Architecture]:
         """Return the next of the paths that were kept, one a step; when there is none left, draw and score anew."""
@@ -255,10 +263,17 @@ class GreedySampler(Sampler):
     def _age(self, entry: PoolEntry, view: TrainingView) -> int:
         return view.images_trained - (entry.version if entry.scorer == self.space.label else 0)
 
+    @property
+    def _full(self) -> int:
+        """How many entries a full pool has; with duplicates even a small space fills any."""
+        if self._size is None or self.official:
+            return self._pool.capacity
+        return min(self._pool.capacity, self._size)
+
     def _check(self, view: TrainingView) -> None:
         change = self._stop.check(
             [entry.architecture.text for entry in self.pool],
-            self._pool.capacity,
+            self._full,
             images_trained=view.images_trained,
             epoch_images=view.epoch_images,
             in_use=self.epsilon(view.progress) > 0,
@@ -285,3 +300,11 @@ class GreedySampler(Sampler):
     def _count(self, **amounts: float) -> None:
         for name, amount in amounts.items():
             self._sums[name] = self._sums.get(name, 0.0) + amount
+
+
+def _counted(space: Space) -> int | None:
+    """Return how many architectures a space has; None where they cannot be counted."""
+    try:
+        return space.size
+    except ArchitectureError:
+        return None

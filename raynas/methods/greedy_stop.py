@@ -36,7 +36,7 @@ class PoolSettled:
 
         Args:
             pool: The texts of the pool's architectures.
-            capacity: How many it can hold; one that is not full has not settled.
+            capacity: How many a full one holds; one that is not full has not settled.
             images_trained: Images trained on so far.
             epoch_images: Images of an epoch.
             in_use: Whether paths are drawn from the pool; one that serves nothing yet has not settled.

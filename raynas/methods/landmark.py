@@ -16,6 +16,13 @@ landmarks of equal quality are never a pair, and a pair in the right order is no
 zero; `official` brings back the code's draw, its lambda, evaluated once an epoch, and the order by test accuracy. The
 code's other loss forms are there by name (`landmark_losses`), and so are its schedules (`landmark_schedules`). Which
 architectures become landmarks, and when: `landmark_selection`, `landmark_choice`.
+
+A supernet that inherits trained weights, as a partition's does, has neither warm-up nor ramp, and a lambda that would
+increase is at its largest from its first step on: that is where the parent's training ended. One that decreases does so
+again.
+
+Where training runs an architecture in ways drawn at random and scoring does not (sharing ``glow``), landmarks run as
+they are scored: that is the order which counts, and a pair shall not be in the wrong one by the luck of two draws.
 """
 
 from __future__ import annotations
@@ -59,8 +66,7 @@ class LandmarkRegularizer(Regularizer):
         min_gap: Leave out pairs whose qualities differ by less (percent): noise must not decide an order.
         coefficient: lambda's largest value; at 0 nothing is held out, drawn or looked at.
         schedule: How lambda changes after the warm-up.
-        warmup: The share of the budget before the term sets in. A supernet that inherits trained weights, as a
-            partition's does, has none.
+        warmup: The share of the budget before the term sets in; none where weights are inherited (see the module).
         ramp: The share over which lambda then rises from 0; for the schedules that do not increase by themselves.
         norms_every: Of the steps in which a pair is violated, measure the gradients' norms in one of so many; 0 never.
         official: Draw pairs, change lambda and order landmarks as the released code does.
@@ -170,9 +176,12 @@ class LandmarkRegularizer(Regularizer):
         """Return half of the training images; none where the term never sets in."""
         return count // 2 if self.coefficient else 0
 
-    def inherits(self) -> None:
-        """Do without a warm-up: the weights have had it."""
-        self.warmup = 0.0
+    def inherits(self, state: Mapping[str, Any] | None = None) -> None:
+        """Go on with lambda where the parent ended: without warm-up and ramp, at its largest if it increases."""
+        del state  # the landmarks are told anew
+        self.warmup = self.ramp = 0.0
+        if self.schedule in INCREASING:
+            self.schedule = "constant"
 
     def start(self, supernet: Supernet, seed: int) -> None:
         """Note the space, to read landmarks back from a state."""
@@ -223,8 +232,9 @@ class LandmarkRegularizer(Regularizer):
     def _term(self, pair: Pair, view: TrainingView, images: Tensor, targets: Tensor) -> tuple[Tensor, bool]:
         """Return a pair's loss, and whether its gradient is zero."""
         worse, better = pair
-        of_worse = view.loss(worse.architecture, images, targets)
-        difference = view.loss(better.architecture, images, targets) - of_worse
+        with view.supernet.as_scored():
+            of_worse = view.loss(worse.architecture, images, targets)
+            difference = view.loss(better.architecture, images, targets) - of_worse
         gap = better.quality - worse.quality
         term = self._form.value(difference, gap)
         if self.embed:

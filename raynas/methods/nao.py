@@ -6,8 +6,8 @@ writes, and random ones (Yu et al., "Landmark Regularization", CVPR 2021: `nao_p
 Its settings, NAS-Bench-201: warm-up 100 of 400 epochs (0.25), renewed every 40 (0.1), 100 seeds, 300 written and 400
 random architectures a renewal, all of the old pool kept (`keep` null; the best 100 for NAS-Bench-101 and DARTS); DARTS:
 warm-up 150 of 400; ImageNet: 140 of 200, every 20, 50 seeds, 10 and 20. A score is of one batch of held-out images
-there: hence 256 here. A renewal scores the whole pool: 800 * 256 images at 0.3 are 61,000 of a budget; for a smaller
-one make `seeds`, `generated`, `random`, `images` and `epochs` smaller.
+there: hence 256 here. A renewal scores the whole pool: 800 * 256 images at the default cost of 0.37 are 76,000 of a
+budget; for a smaller one make `seeds`, `generated`, `random`, `images` and `epochs` smaller.
 Where we differ: the released code scores each architecture on a batch of its own, which is part of the noise, and by
 accuracy; here all are scored on the same images by the loss. An architecture whose score is not finite is not learned
 from, and leaves the pool. The released code's last fit, at the end of the training, has no use here and is left out.
@@ -45,7 +45,8 @@ class NaoSampler(Sampler):
 
     Args:
         space: The (sub)space that the supernet holds.
-        warmup: The share of the budget before the first renewal; with 1 there is none, and this is SPOS.
+        warmup: The share of the budget before the first renewal; with 1 there is none, and this is SPOS. A supernet
+            that inherits trained weights, as a partition's does, renews at once.
         every: The share of the budget between renewals.
         seeds: Random architectures that are scored first.
         generated: Architectures written at a renewal.
@@ -87,9 +88,19 @@ class NaoSampler(Sampler):
         self._told: dict[str, float] = {}
         self._proposed: list[PoolEntry] = []
 
-    def heldout_images(self, count: int) -> int:
+    def scored_images(self, count: int) -> int:
         """Return the images of a score (the released code holds out half of all); none where nothing is scored."""
         return min(self.images, count // 2) if self.warmup < 1 else 0
+
+    def inherits(self, state: Mapping[str, Any] | None = None) -> None:
+        """Do without a warm-up, as the weights have had it: the first renewal is due at once, of fresh seeds.
+
+        What the parent's pool and network hold are scores of the parent's weights, and of architectures that are in
+        other parts: they are learned anew.
+        """
+        del state
+        if self.warmup < 1:
+            self.warmup = self._due = 0.0
 
     def start(self, supernet: Supernet, seed: int) -> None:
         """Make the network."""

@@ -44,12 +44,25 @@ class Part:
         return []
 
     def heldout_images(self, count: int) -> int:
-        """Return how many of so many training images must be held out for this part; none unless it says so."""
+        """Return how many of so many training images must be held out for it to draw batches from; none by default."""
         del count
         return 0
 
-    def inherits(self) -> None:
-        """Be told, before `start`, that the supernet begins with the weights of a trained one."""
+    def scored_images(self, count: int) -> int:
+        """Return how many of so many training images must be held out for its scores; none unless it says so.
+
+        No batch is drawn from them: what is trained on an image is not judged by it.
+        """
+        del count
+        return 0
+
+    def inherits(self, state: Mapping[str, Any] | None = None) -> None:
+        """Be told, before `start`, that the supernet begins with the weights of a trained one.
+
+        Args:
+            state: The `state_dict` of the same part beside the trained supernet, whose space holds this one's; None
+                where it is not known. It may be used later, but must not be changed.
+        """
 
     def start(self, supernet: Supernet, seed: int) -> None:
         """Take in the supernet, before the first step.

@@ -27,6 +27,11 @@ from raynas.spaces import Space
 Item = str | dict[str, list[list[str]]]
 """A decision, of which each part keeps one option, or groups of options, of which each part keeps one."""
 
+_FEW = 200
+"""So many combinations are made into parts to count them, without a look at whether they are surely too many."""
+_DRAWS = 5
+"""Random architectures for each part that there may be, before it is left open whether there are too many."""
+
 
 def _shaped(decisions: object) -> object:
     """Refuse what is neither a decision, nor groups, nor a list of such, in one sentence; a union's own are many."""
@@ -90,6 +95,70 @@ class GivenPartition(Partition):
     def split(self, space: Space, level: int, rng: np.random.Generator, probe: Probe | None = None) -> Split:
         """Return a part for each combination of this level's options or groups; nothing is drawn."""
         del rng, probe
+        return Split(tuple(split_by(space, self._groups_of(space, level))))
+
+    def groups(self, space: Space) -> list[dict[str, list[frozenset[str]]]]:
+        """Return what the parts of each level can have of each decision that is split there or before.
+
+        Raises:
+            UnknownNameError: The space has no such decision or option.
+            ConfigError: The groups of a decision do not hold each option once.
+        """
+        found: list[dict[str, list[frozenset[str]]]] = []
+        for level in range(self.levels):
+            now = dict(found[-1]) if found else {}
+            for name, groups in self._groups_of(space, level).items():
+                before = now.get(name, [frozenset(space.decision(name).options)])
+                now[name] = [both for have in before for group in groups if (both := have & frozenset(group))]
+            found.append(now)
+        return found
+
+    def surely_exceeds(self, space: Space, level: int, limit: int) -> bool:
+        """Return whether a level has more parts than the limit, as far as that is known without making them.
+
+        Combinations of options have parts only where there is an architecture of them, so those that random
+        architectures are in are counted. Few enough to be made are left to `most`, which tells their number.
+
+        Raises:
+            UnknownNameError: As for `groups`.
+            ConfigError: As for `groups`.
+        """
+        groups = self.groups(space)[level]
+        if math.prod(map(len, groups.values())) <= max(limit, _FEW):
+            return False
+        place = {decision.name: index for index, decision in enumerate(space.decisions)}
+        part_of = [
+            (place[name], {option: group for group in have for option in group}) for name, have in groups.items()
+        ]
+        rng, seen = np.random.default_rng(0), set()
+        for _ in range(_DRAWS * (limit + 1)):
+            options = space.sample(rng).options
+            seen.add(tuple(group[options[index]] for index, group in part_of))
+            if len(seen) > limit:
+                return True
+        return False
+
+    def objections(self, stack: Stack) -> list[str]:
+        """Refuse a decision on a level where nothing of it is left to split."""
+        try:
+            after = self.groups(stack.space)
+        except ConfigError:  # told where the parts are counted
+            return []
+        return [
+            f"'decisions': {name} is on level {level + 1} again, where no part has options left to split it by; leave "
+            "it out there, or keep options together in groups before"
+            for level in range(1, self.levels)
+            for name in self._groups_of(stack.space, level)
+            if len(after[level][name]) == len(after[level - 1].get(name, ()))
+        ]
+
+    def describe(self) -> str:
+        """Return the decisions, level by level."""
+        return "of " + ", then ".join(
+            ", ".join(name for item in level for name in _names(item)) for level in self._levels
+        )
+
+    def _groups_of(self, space: Space, level: int) -> dict[str, Sequence[Sequence[str]]]:
         groups: dict[str, Sequence[Sequence[str]]] = {}
         for item in self._levels[level]:
             if isinstance(item, str):
@@ -97,13 +166,7 @@ class GivenPartition(Partition):
             else:
                 for name, given in item.items():
                     groups[name] = _checked(space, name, given)
-        return Split(tuple(split_by(space, groups)))
-
-    def describe(self) -> str:
-        """Return the decisions, level by level."""
-        return "of " + ", then ".join(
-            ", ".join(name for item in level for name in _names(item)) for level in self._levels
-        )
+        return groups
 
 
 @PARTITIONS.register("random")

@@ -3,7 +3,9 @@
 Architectures of equal depth in nonlinear functions (`Space.nonlinear_functions`) disturb each other least, so each
 group of counts gets a supernet of its own; in NAS-Bench-201 ``[[0, 1], [2], [3]]`` are 9,105, 5,520 and 1,000 cells.
 Such a part is no product of options: every option occurs in it, its supernet holds all weights, and its architectures
-are found by counting (`Space.where`).
+are found by counting (`Space.where`). In a space of more than 100,000 combinations `groups` must hold the counts that
+occur in 2,000 draws. Architectures with a count so rare that it does not, and that no group names, are in no part: no
+sub-supernet trains or scores them.
 
 This is the abstract's partition, one group one supernet. The released code differs: its copies of a cell change with
 the depth at which the cell stands, stage 1 and the head are shared by all, and channels shrink to keep the size. Most

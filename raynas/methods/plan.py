@@ -31,12 +31,38 @@ class MethodParts:
     @property
     def all(self) -> list[Part]:
         """Those there are."""
-        parts = (self.sampler, self.sharing, self.regularizer, self.curriculum)
-        return [part for part in parts if part is not None]
+        return list(self.by_kind.values())
+
+    @property
+    def by_kind(self) -> dict[str, Part]:
+        """Those there are, by ``sampler``, ``sharing``, ``regularizer``, ``curriculum``."""
+        parts: dict[str, Part | None] = {"sampler": self.sampler, "sharing": self.sharing}
+        parts |= {"regularizer": self.regularizer, "curriculum": self.curriculum}
+        return {kind: part for kind, part in parts.items() if part is not None}
 
     def heldout_images(self, count: int) -> int:
-        """Return how many of so many training images must be held out: as many as the part that wants most."""
-        return max(part.heldout_images(count) for part in self.all)
+        """Return how many of so many training images must be held out: those of scores, and what batches want else.
+
+        Parts of one kind share images, as many as the part that wants most. Where there are both kinds, the share that
+        batches want is one of the images that are left beside the scores'.
+        """
+        scored = self.scored_images(count)
+        return scored + max(part.heldout_images(count - scored) for part in self.all)
+
+    def scored_images(self, count: int) -> int:
+        """Return how many of so many training images must be held out for scores: as for the part that wants most."""
+        return max(part.scored_images(count) for part in self.all)
+
+    def images_apart(self, count: int, heldout: int) -> int:
+        """Return how many of the held-out images, the first, are for scores alone; 0 where there are not both kinds.
+
+        Args:
+            count: All training images.
+            heldout: Those held out of them; with fewer than are wanted, scores have half of them at most.
+        """
+        scored = self.scored_images(count)
+        batches = any(part.heldout_images(count - scored) for part in self.all)
+        return min(scored, heldout // 2) if batches else 0
 
 
 @dataclass(frozen=True)

@@ -49,13 +49,15 @@ class TrainingView(Protocol):
     def heldout_batch(self) -> tuple[Tensor, Tensor]:
         """Return the next batch (B, C, H, W), (B, ...) of held-out training images, changed as training images are.
 
-        As many images as a training batch has. Part of a method that asks for it must say so in `heldout_images`.
+        As many images as a training batch has. A part of a method that asks for it must say so in `heldout_images`.
+        None of them is among those that `score` looks at, where there are both.
         """
 
     def score(self, architectures: Sequence[Architecture], images: int = 1000) -> list[float]:
         """Return minus the mean loss of architectures on the first held-out images, which are balanced; it is counted.
 
-        They are always the same, batch norm takes the statistics of the images, and the supernet is left as it was.
+        They are always the same, batch norm takes the statistics of the images, and the supernet is left as it was. A
+        part of a method that asks for scores must say so in `scored_images`.
         """
 
     def protocol(self, images: int = 1000) -> str:

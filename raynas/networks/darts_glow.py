@@ -18,15 +18,13 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from raynas.networks.darts import Cell, DartsSupernet, allowed_operations, darts_operation, next_pair
 from raynas.networks.gate import Gate, Graph, GraphEmbedder
 from raynas.networks.gate_router import Draw, GlowSettings, Route, Router, gated
-from raynas.networks.glow import GLOWS, GlowSupernet
-from raynas.networks.mixture import Mixture
+from raynas.networks.glow import GLOWS, RoutedGlow
 from raynas.networks.steps import Step
 from raynas.networks.supernet import Choice, Supernet
 from raynas.spaces import Architecture, Space
@@ -105,7 +103,7 @@ class GlowCell(Cell):
 
 
 @GLOWS.register("darts")
-class DartsGlow(GlowSupernet, DartsSupernet):
+class DartsGlow(RoutedGlow, DartsSupernet):
     """The DARTS network with weights in blocks.
 
     Args:
@@ -144,11 +142,6 @@ class DartsGlow(GlowSupernet, DartsSupernet):
             found.append(f"'blocks': gate 'positions' takes at most {len(PLACES)}, one an edge, got {settings.blocks}")
         return found
 
-    @property
-    def gate(self) -> Gate | None:
-        """The GATE, with ``gate: node``."""
-        return self.router.gate
-
     def bank(self, number: int) -> list[nn.Module]:
         """Return the block of every cell."""
         return [cell.bank(number) for cell in self._cells]
@@ -157,15 +150,14 @@ class DartsGlow(GlowSupernet, DartsSupernet):
         """Return a new cell; arguments as of `Cell`."""
         return GlowCell(*given, blocks=self.settings.blocks, **options)
 
+    def graph(self, architecture: Architecture) -> Graph:
+        """Return both cells as the GATE sees them."""
+        return darts_graph(architecture.options)
+
     def routes(self, architectures: Sequence[Architecture]) -> list[Route]:
         """Return the block of each edge, where architectures are not trained: the normal cell's, the reduction's."""
-        found = self.router.routes([darts_graph(architecture.options) for architecture in architectures], self.level)
+        found = super().routes(architectures)
         return [self._of_edges(a.options, route) for a, route in zip(architectures, found, strict=True)]
-
-    def counts_its_calls(self) -> bool:
-        """Say that it does where training draws blocks."""
-        draws = self.training and self.level > 1 and self.settings.gate in ("node", "random")
-        return draws or super().counts_its_calls()
 
     def steps(self, architecture: Architecture) -> list[Step]:
         """Return the plain supernet's steps, with the blocks that `routes` says."""
@@ -175,8 +167,8 @@ class DartsGlow(GlowSupernet, DartsSupernet):
         return [Step("stem", self._start), *cells, Step("head", self._finish)]
 
     def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
-        """(B, C, H, W) -> (B, K); in training, with gradients, every call draws the blocks that it runs."""
-        if not isinstance(images, Tensor) or not torch.is_grad_enabled() or not self.training:
+        """(B, C, H, W) -> (B, K); in training, with gradients, every call draws its blocks: but see `as_scored`."""
+        if not isinstance(images, Tensor) or not torch.is_grad_enabled() or not self.draws_routes:
             return Supernet.forward_path(self, images, architecture)
         options = architecture.options
         draw = self.router.draw(darts_graph(options), self.level, learning_edges(options))
@@ -190,33 +182,13 @@ class DartsGlow(GlowSupernet, DartsSupernet):
             pair = pair[1], cell.with_gates(*pair, *of_kind[cell.kind])
         return self._finish(pair)
 
-    def plain(self, architecture: Architecture, *, fresh: bool = False) -> nn.Module:
-        """Return the stand-alone network of an architecture, with copies of the weights of the blocks it is scored by.
-
-        See `Supernet.plain`. Edges that share a block become layers with weights of their own.
-        """
-        (route,) = self.router.routes([darts_graph(architecture.options)], self.level)
-        with self.router.pinned(route):
-            return super().plain(architecture, fresh=fresh)
-
-    def forward_mixture(self, images: Tensor, mixture: Mixture) -> Tensor:
-        """Refuse: which block an edge uses is a function of a discrete architecture."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be relaxed")
-
-    def routing(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Return how blocks are assigned in random architectures."""
-        graphs = [darts_graph(self.space.sample(rng).options) for _ in range(count)]
-        operations = torch.stack([graph.operations for graph in graphs])
-        found = self.router.probabilities(graphs, self.level)
-        if self._by_place:
-            places = torch.tensor([edge_places(graph.name) for graph in graphs])
-            found = found.gather(1, places[..., None].expand(-1, -1, self.level))
-        return operations, found
-
-    def diagnostics(self) -> dict[str, float]:
-        """Return how blocks are assigned, and the norm of the gradient that the GATE's logits got."""
-        learned = {"gate_gradient": self.router.gradient_norm()} if self.gate is not None else {}
-        return {**super().diagnostics(), **learned}
+    def probabilities(self, graphs: Sequence[Graph]) -> Tensor:
+        """Return with which probability training assigns each block to the edges of both cells, (N, E, L)."""
+        found = super().probabilities(graphs)
+        if not self._by_place:
+            return found
+        places = torch.tensor([edge_places(graph.name) for graph in graphs])
+        return found.gather(1, places[..., None].expand(-1, -1, self.level))
 
     @property
     def _cells(self) -> list[GlowCell]:

@@ -11,7 +11,8 @@ To add a space, register its network with `GLOWS`: it is built as the space's su
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -19,11 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from raynas.errors import ConfigError
-from raynas.networks.gate import Gate
-from raynas.networks.gate_router import GlowSettings
+from raynas.networks.gate import Gate, Graph
+from raynas.networks.gate_router import GlowSettings, Route, Router
+from raynas.networks.mixture import Mixture
 from raynas.networks.supernet import NETWORKS, Supernet
 from raynas.registry import Registry
-from raynas.spaces import Space
+from raynas.spaces import Architecture, Space
 
 WATCHED = 64
 """Architectures that diagnostics look at."""
@@ -123,6 +125,73 @@ class GlowSupernet(Supernet):
                 entropy, information = _entropy_and_information(operations[carries], probabilities[carries].double())
                 found |= {"gate_entropy": entropy, "gate_information": information}
         return found
+
+
+class RoutedGlow(GlowSupernet):
+    """A supernet whose blocks are assigned by a `Router`, which is there as soon as it is built."""
+
+    router: Router
+    _runs_as_scored = False
+
+    @abstractmethod
+    def graph(self, architecture: Architecture) -> Graph:
+        """Return an architecture as the router sees it."""
+
+    @property
+    def gate(self) -> Gate | None:
+        """The GATE, with ``gate: node``."""
+        return self.router.gate
+
+    @property
+    def draws_routes(self) -> bool:
+        """Whether a pass with gradients runs what `Router.draw` says, and not what is scored."""
+        return self.training and not self._runs_as_scored
+
+    @contextmanager
+    def as_scored(self) -> Iterator[None]:
+        """Run, inside, the blocks that `routes` says: none are drawn, and the GATE and its baseline learn nothing."""
+        before, self._runs_as_scored = self._runs_as_scored, True
+        try:
+            yield
+        finally:
+            self._runs_as_scored = before
+
+    def routes(self, architectures: Sequence[Architecture]) -> list[Route]:
+        """Return the block of each edge, where architectures are not trained."""
+        return self.router.routes([self.graph(architecture) for architecture in architectures], self.level)
+
+    def counts_its_calls(self) -> bool:
+        """Say that it does where training draws blocks."""
+        draws = self.draws_routes and self.level > 1 and self.settings.gate in ("node", "random")
+        return draws or super().counts_its_calls()
+
+    def plain(self, architecture: Architecture, *, fresh: bool = False) -> nn.Module:
+        """Return the stand-alone network of an architecture, with copies of the weights of the blocks it is scored by.
+
+        See `Supernet.plain`. Edges that share a block become layers with weights of their own.
+        """
+        (route,) = self.router.routes([self.graph(architecture)], self.level)
+        with self.router.pinned(route):
+            return super().plain(architecture, fresh=fresh)
+
+    def forward_mixture(self, images: Tensor, mixture: Mixture) -> Tensor:
+        """Refuse: which block an edge uses is a function of a discrete architecture."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be relaxed")
+
+    def routing(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
+        """Return how blocks are assigned in random architectures."""
+        graphs = [self.graph(self.space.sample(rng)) for _ in range(count)]
+        operations = torch.stack([graph.operations for graph in graphs])
+        return operations, self.probabilities(graphs)
+
+    def probabilities(self, graphs: Sequence[Graph]) -> Tensor:
+        """Return with which probability training assigns each block to the graphs' edges, (N, E, L) on the CPU."""
+        return self.router.probabilities(graphs, self.level)
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return how blocks are assigned, and the norm of the gradient that the GATE's logits got."""
+        learned = {"gate_gradient": self.router.gradient_norm()} if self.gate is not None else {}
+        return {**super().diagnostics(), **learned}
 
 
 def _entropy_and_information(operations: Tensor, probabilities: Tensor) -> tuple[float, float]:

@@ -122,13 +122,16 @@ class Nasbench201Supernet(Supernet):
             images: (B, C, H, W).
             options: Of the cells.
             weights: Which of a cell's weights each of its edges uses.
-            gates: Of the layers of all blocks.
+            gates: Of the layers of all blocks, of which each edge of a cell then has its own.
 
         Returns:
             (B, K).
         """
         blocks = [block for block in self.blocks if isinstance(block, Cell | ReductionBlock)]
-        parts = [block.part(options, weights) if isinstance(block, Cell) else block.part() for block in blocks]
+        apart = gates is not None  # an edge's gate wants the gradient of what that edge alone adds
+        parts = [
+            block.part(options, weights, apart=apart) if isinstance(block, Cell) else block.part() for block in blocks
+        ]
         known = [part for part in parts if part is not None]
         if len(known) < len(parts) or not takes_gradients(known):
             return None

@@ -54,10 +54,21 @@ class Cell(nn.Module):
         """Return a set of weights, by its number: that of the edge here."""
         return self.edges[number]  # type: ignore[return-value]
 
-    def part(self, options: tuple[str, ...], weights: tuple[int, ...] = OWN_WEIGHTS) -> Part | None:
-        """Return the program of these options with its layers; None if nothing connects input and output."""
-        cell = cell_program(options, weights)
-        return None if cell is None else (cell.program, [self._layer(*place) for place in cell.convolutions])
+    def part(
+        self, options: tuple[str, ...], weights: tuple[int, ...] = OWN_WEIGHTS, *, apart: bool = False
+    ) -> Part | None:
+        """Return the program of these options with its layers; None if nothing connects input and output.
+
+        Args:
+            options: The operation of each edge.
+            weights: Which `choice` each edge uses.
+            apart: Give each edge a layer of its own, where several with the same weights compute the same as well.
+        """
+        cell = cell_program(options) if apart else cell_program(options, weights)
+        if cell is None:
+            return None
+        places = ((weights[number] if apart else number, operation) for number, operation in cell.convolutions)
+        return cell.program, [self._layer(*place) for place in places]
 
     def _layer(self, number: int, operation: str) -> Layer:
         block: ReluConvBn = self.choice(number).candidates[operation]  # type: ignore[assignment]

@@ -6,8 +6,9 @@ released code's sizes (aw_nas, ``NasBench201FlowArchEmbedder``): node vectors of
 96, of which only the cell's input keeps itself. It sees all six edges, those that carry nothing or lead nowhere too.
 
 A cell runs as a `Program` whose layers are numbered by block: what uses the same operation of the same block on the
-same value is computed once. With six blocks, and each edge its own (``positions``), it is the plain supernet; with one
-block, all edges share their weights.
+same value is computed once, except where the GATE learns: there each edge is credited with what it alone adds, and has
+a layer of its own. With six blocks, and each edge its own (``positions``), it is the plain supernet; with one block,
+all edges share their weights.
 """
 
 from __future__ import annotations
@@ -16,15 +17,13 @@ import functools
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from raynas.networks.cell_program import cell_program
 from raynas.networks.gate import Gate, Graph, GraphEmbedder
-from raynas.networks.gate_router import Draw, GlowSettings, Route, Router, all_blocks, gated
-from raynas.networks.glow import GLOWS, GlowSupernet
-from raynas.networks.mixture import Mixture
+from raynas.networks.gate_router import Draw, GlowSettings, Router, all_blocks, gated
+from raynas.networks.glow import GLOWS, RoutedGlow
 from raynas.networks.nasbench201 import Nasbench201Supernet
 from raynas.networks.nasbench201_cell import Cell, EdgeUse, edge_uses
 from raynas.networks.operations import nasbench201_operation
@@ -32,7 +31,7 @@ from raynas.networks.program import Gates
 from raynas.networks.steps import Step
 from raynas.networks.supernet import Choice, Supernet
 from raynas.spaces import Architecture, Space
-from raynas.spaces.nasbench201 import EDGES, OPERATIONS, OUTPUT_NODE, live_edges, node_values, term_of
+from raynas.spaces.nasbench201 import EDGES, OPERATIONS, OUTPUT_NODE, live_edges, node_values
 
 CONVOLUTIONS = ("nor_conv_1x1", "nor_conv_3x3")
 
@@ -88,7 +87,7 @@ class GlowCell(Cell):
 
 
 @GLOWS.register("nasbench201")
-class Nasbench201Glow(GlowSupernet, Nasbench201Supernet):
+class Nasbench201Glow(RoutedGlow, Nasbench201Supernet):
     """The NAS-Bench-201 network with weights in blocks.
 
     Args:
@@ -127,11 +126,6 @@ class Nasbench201Glow(GlowSupernet, Nasbench201Supernet):
             found.append(f"'blocks': gate 'positions' takes at most {len(EDGES)}, one an edge, got {settings.blocks}")
         return found
 
-    @property
-    def gate(self) -> Gate | None:
-        """The GATE, with ``gate: node``."""
-        return self.router.gate
-
     def bank(self, number: int) -> list[nn.Module]:
         """Return the block of every cell."""
         return [cell.choice(number) for cell in self.blocks if isinstance(cell, GlowCell)]
@@ -140,19 +134,14 @@ class Nasbench201Glow(GlowSupernet, Nasbench201Supernet):
         """Return a new cell."""
         return GlowCell(space, channels, self.settings.blocks, affine=affine, track=track)
 
-    def routes(self, architectures: Sequence[Architecture]) -> list[Route]:
-        """Return the block of each edge, where architectures are not trained."""
-        return self.router.routes([_graph(architecture.options) for architecture in architectures], self.level)
+    def graph(self, architecture: Architecture) -> Graph:
+        """Return a cell as the GATE sees it."""
+        return _graph(architecture.options)
 
     def shared_forms(self, architectures: Sequence[Architecture]) -> list[Hashable]:
         """Return of each architecture what its cell's output node is of these blocks: see `node_values`."""
         routes = self.routes(architectures)
         return [node_values(a.options, route)[OUTPUT_NODE] for a, route in zip(architectures, routes, strict=True)]
-
-    def counts_its_calls(self) -> bool:
-        """Say that it does where training draws blocks."""
-        draws = self.training and self.level > 1 and self.settings.gate in ("node", "random")
-        return draws or super().counts_its_calls()
 
     def steps(self, architecture: Architecture) -> list[Step]:
         """Return the stem, the blocks and the head, as `routes` says."""
@@ -168,47 +157,24 @@ class Nasbench201Glow(GlowSupernet, Nasbench201Supernet):
         ]
 
     def forward_path(self, images: Tensor, architecture: Architecture) -> Tensor:
-        """(B, C, H, W) -> (B, K); in training, with gradients, every call draws the blocks that it runs."""
+        """(B, C, H, W) -> (B, K); in training, with gradients, every call draws its blocks: but see `as_scored`."""
         options = architecture.options
         if not isinstance(images, Tensor) or not torch.is_grad_enabled():
             return Supernet.forward_path(self, images, architecture)
-        if not self.training:
+        if not self.draws_routes:
             found = self.in_one_node(images, options, self.routes([architecture])[0])
             return Supernet.forward_path(self, images, architecture) if found is None else found
         learns = [edge for edge, live in enumerate(live_edges(options)) if live and options[edge] in CONVOLUTIONS]
         draw = self.router.draw(_graph(options), self.level, learns)
         found = None
         if draw.gates is None or draw.gates.ndim == 1:
-            gates = None if draw.gates is None else Gates(draw.gates, self._gate_places(options, draw.route))
+            gates = None if draw.gates is None else Gates(draw.gates, self._gate_places(options))
             found = self.in_one_node(images, options, draw.route, gates)
         return self._by_edges(images, options, draw) if found is None else found
-
-    def plain(self, architecture: Architecture, *, fresh: bool = False) -> nn.Module:
-        """Return the stand-alone network of an architecture, with copies of the weights of the blocks it is scored by.
-
-        See `Supernet.plain`. Edges that share a block become layers with weights of their own.
-        """
-        with self.router.pinned(self.routes([architecture])[0]):
-            return super().plain(architecture, fresh=fresh)
 
     def uses(self, architectures: Sequence[Architecture], device: torch.device) -> list[EdgeUse]:
         """Return who uses what on the edges of the cells of several architectures."""
         return edge_uses([architecture.options for architecture in architectures], device, self.routes(architectures))
-
-    def forward_mixture(self, images: Tensor, mixture: Mixture) -> Tensor:
-        """Refuse: which block an edge uses is a function of a discrete architecture."""
-        raise NotImplementedError(f"{type(self).__name__} cannot be relaxed")
-
-    def routing(self, rng: np.random.Generator, count: int) -> tuple[Tensor, Tensor]:
-        """Return how blocks are assigned in random architectures."""
-        graphs = [_graph(self.space.sample(rng).options) for _ in range(count)]
-        operations = torch.stack([graph.operations for graph in graphs])
-        return operations, self.router.probabilities(graphs, self.level)
-
-    def diagnostics(self) -> dict[str, float]:
-        """Return how blocks are assigned, and the norm of the gradient that the GATE's logits got."""
-        learned = {"gate_gradient": self.router.gradient_norm()} if self.gate is not None else {}
-        return {**super().diagnostics(), **learned}
 
     def _by_edges(self, images: Tensor, options: tuple[str, ...], draw: Draw) -> Tensor:
         x = self.stem(images)
@@ -217,8 +183,8 @@ class Nasbench201Glow(GlowSupernet, Nasbench201Supernet):
         logits: Tensor = self.classifier(self.head(x))
         return logits
 
-    def _gate_places(self, options: tuple[str, ...], route: Route) -> list[Sequence[tuple[int, ...]]]:
-        in_cells = gate_places(options, route)
+    def _gate_places(self, options: tuple[str, ...]) -> list[Sequence[tuple[int, ...]]]:
+        in_cells = gate_places(options)
         return [in_cells if isinstance(block, Cell) else ((), (), ()) for block in self.blocks]
 
 
@@ -237,19 +203,10 @@ def nasbench201_gate(blocks: int) -> Gate:
     return Gate(embedder, blocks)
 
 
-@functools.lru_cache(maxsize=65_536)
-def gate_places(options: tuple[str, ...], route: Route) -> tuple[tuple[int, ...], ...]:
-    """Return, of each layer of a cell's program, the live edges whose output it is: mostly one.
-
-    Several edges that compute the same are credited together.
-    """
-    cell, nodes = cell_program(options, route), node_values(options, route)
-    terms = [
-        term_of(option, route[edge], nodes[EDGES[edge][1]]) if live and option in CONVOLUTIONS else None
-        for edge, (option, live) in enumerate(zip(options, live_edges(options), strict=True))
-    ]
-    layers = () if cell is None else cell.terms
-    return tuple(tuple(edge for edge, term in enumerate(terms) if term == layer) for layer in layers)
+def gate_places(options: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+    """Return, of each layer of a cell's program with a layer an edge, the gate that its output passes: its edge's."""
+    cell = cell_program(options)
+    return () if cell is None else tuple((edge,) for edge, _ in cell.convolutions)
 
 
 @functools.lru_cache(maxsize=16_384)

@@ -162,6 +162,14 @@ class Supernet(nn.Module):
         """
         return [self.space.shared_form(architecture) for architecture in architectures]
 
+    @contextmanager
+    def as_scored(self) -> Iterator[None]:
+        """Run, inside, what is scored where training runs something else at random; nothing changes unless overridden.
+
+        The mode and the gradients of what runs stay what they are.
+        """
+        yield
+
     def undecayed(self) -> Sequence[nn.Parameter]:
         """Return the parameters that weight decay leaves alone; none unless overridden."""
         return ()

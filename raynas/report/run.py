@@ -112,11 +112,11 @@ class Run:
         best = self.summary["best"]
         return None if best is None else str(best["architecture"])
 
-    def supernet(self, label: str = "root") -> Supernet:
+    def supernet(self, label: str | None = None) -> Supernet:
         """Return a supernet of the run with its trained weights: ``raynas.derive(run.supernet(), run.best)``.
 
         Args:
-            label: ``root``, or the label of a partition.
+            label: ``root``, or the label of a partition; None for the supernet that scored `best`.
 
         Raises:
             RunError: The run kept no such supernet.
@@ -125,8 +125,12 @@ class Run:
         from raynas.methods import SHARINGS
         from raynas.training.checkpoint import load_state
 
+        if label is None:
+            label = str((self.summary["best"] or {}).get("scorer", "root"))
         config = self.config
-        kept = sorted(path.stem for path in self.folder.checkpoints.glob("*.pt"))
+        parts = self.partitions if self.folder.partitions.exists() else []
+        labels = ["root", *(part["label"] for part in parts)]
+        kept = [name for name in labels if self.folder.checkpoint(name).is_file()]
         path = self.folder.checkpoint(label)
         if not path.is_file():
             raise RunError(f"{self.path} kept no supernet '{label}'{nearest(label, kept)} (kept: {', '.join(kept)})")

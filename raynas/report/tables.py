@@ -219,6 +219,7 @@ class RunTables:
         return {
             "best": best,
             "verified": rows,
+            "budget": self._spent(tree),
             "evaluations": len(found),
             "survivors": list(tree.survivors),
             "split": tree.split,
@@ -232,6 +233,11 @@ class RunTables:
             },
             "truth": self._truth_row(),
         }
+
+    def _spent(self, tree: Tree) -> float:
+        """Return what training spent of the budget, in images: of every supernet, and for the choice of splits."""
+        choosing = sum(float(why.get("images_trained", 0)) for why in tree.splits.values())
+        return choosing + sum(float(report["budget"]) for report in self._reports.values())
 
     def _truth_row(self) -> dict[str, Any] | None:
         if self.truth is None:

@@ -78,10 +78,11 @@ def print_summary(console: Console, run: Run) -> None:
         line("best", best["architecture"])
         line("", _best_line(best, summary))
     seconds = ", ".join(f"{phase} {value:.0f}" for phase, value in ledger["process_seconds"].items())
+    line("budget", f"{summary['budget']:,.0f} images spent on training, what the method scored included at its cost")
     line(
-        "budget",
-        f"{ledger['images_trained']:,} images trained, {ledger['images_scored']:,} scored, "
-        f"{ledger['images_standalone']:,} stand-alone",
+        "images",
+        f"{ledger['images_trained']:,} trained, {ledger['images_scored']:,} scored (by the method, to measure, and "
+        f"by the search), {ledger['images_standalone']:,} stand-alone",
     )
     line("time", f"{ledger['wall_seconds']:.0f} s; in process seconds over {ledger['slots']} slots: {seconds}")
     line(

@@ -21,7 +21,7 @@ from raynas.registry import Registry
 
 @dataclass(frozen=True)
 class Turn:
-    """The next turn: which partitions train a round, and which are given up."""
+    """The next turn: which partitions train a round, and which train no more: given up, or finished."""
 
     train: tuple[str, ...]
     stop: tuple[str, ...] = ()
@@ -38,6 +38,7 @@ class PartitionRule(ABC):
     def __init__(self, partitions: tuple[str, ...], budget: int) -> None:
         self.partitions, self.budget = partitions, budget
         self.alive = partitions
+        self.finished: frozenset[str] = frozenset()
         self.spent = 0
         self.turns = 0
 
@@ -49,8 +50,15 @@ class PartitionRule(ABC):
         """Give up a partition that cannot be trained any further."""
         self.alive = tuple(other for other in self.alive if other != label)
 
+    def finish(self, label: str) -> None:
+        """Give a partition no more turns, as its sampler asks for; it is not given up, and stays alive."""
+        self.finished |= {label}
+
     def next(self, standings: Mapping[str, float]) -> Turn:
         """Return the turn after the one that gave these standings.
+
+        What a finished partition leaves of the budget goes to the others, but none trains for more rounds than
+        `longest`, where its schedule ends: the rest stays unspent.
 
         Args:
             standings: The value of each partition that trained in the turn, higher is better; NaN for one that
@@ -59,15 +67,16 @@ class PartitionRule(ABC):
         self.spent += len(standings)
         self.turns += 1
         keep = self.select(standings)
-        stop = tuple(label for label in self.alive if label not in keep)
+        train = tuple(label for label in keep if label not in self.finished)
+        stop = tuple(label for label in self.alive if label not in train)
         self.alive = keep
-        if self.budget - self.spent < len(keep):
-            return Turn((), stop + keep)
-        return Turn(keep, stop)
+        if not train or self.turns >= self.longest() or self.budget - self.spent < len(train):
+            return Turn((), stop + train)
+        return Turn(train, stop)
 
     @abstractmethod
     def select(self, standings: Mapping[str, float]) -> tuple[str, ...]:
-        """Return the partitions that go on, in order."""
+        """Return the partitions that stay alive, in order; those that are finished are always among them."""
 
     @abstractmethod
     def longest(self) -> int:
@@ -128,16 +137,21 @@ class GreedyRule(PartitionRule):
             raise ConfigError(problems, "the scheduler")
 
     def select(self, standings: Mapping[str, float]) -> tuple[str, ...]:
-        """Keep the best of the standings; a partition whose value is not a number is the weakest."""
+        """Keep the best of the standings; a partition whose value is not a number is the weakest.
+
+        Finished partitions are among the survivors, and the share that is kept is one of the others.
+        """
         if self.turns % self.every:
             return self.alive
-        count = self._kept(len(self.alive))
+        training = [label for label in self.alive if label not in self.finished]
+        survivors = self.survivors - (len(self.alive) - len(training))
+        count = self._kept(len(training), survivors)
 
         def strength(label: str) -> float:
             return -math.inf if math.isnan(standings[label]) else standings[label]
 
-        best = sorted(self.alive, key=lambda label: (-strength(label), self.partitions.index(label)))[:count]
-        return tuple(label for label in self.alive if label in best)
+        best = sorted(training, key=lambda label: (-strength(label), self.partitions.index(label)))[:count]
+        return tuple(label for label in self.alive if label in best or label in self.finished)
 
     def longest(self) -> int:
         """Return the rounds of a partition that survives to the end."""
@@ -145,8 +159,8 @@ class GreedyRule(PartitionRule):
         while spent + alive <= self.budget:
             spent, turns = spent + alive, turns + 1
             if turns % self.every == 0:
-                alive = self._kept(alive)
+                alive = self._kept(alive, self.survivors)
         return turns
 
-    def _kept(self, alive: int) -> int:
-        return min(alive, max(self.survivors, math.ceil(alive * self.keep - 1e-9)))
+    def _kept(self, alive: int, survivors: int) -> int:
+        return min(alive, max(survivors, math.ceil(alive * self.keep - 1e-9)))

@@ -89,6 +89,10 @@ class SupernetJob:
         wanted = self.parts().heldout_images(len(train)) if self.heldout is None else round(self.heldout * len(train))
         return hold_out(train, wanted, stream(self.seed, "hold out")) if wanted else (train, None)
 
+    def images_apart(self, train: Split, heldout: Split | None) -> int:
+        """Return how many of the held-out images, the first, are for the scores of the method alone."""
+        return 0 if heldout is None else self.parts().images_apart(len(train), len(heldout))
+
     def build(self, data: ImageData) -> Supernet:
         """Return the supernet with its initial weights, on its device.
 

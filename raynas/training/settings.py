@@ -27,7 +27,7 @@ class OptimizerSettings(BaseModel):
         Field(description="the learning rate over the budget; plateau: down where an epoch's training loss stalls"),
     ] = "cosine"
     warmup: Annotated[
-        float, Field(ge=0, lt=1, description="share of the budget in which lr rises linearly from lr_min, beforehand")
+        float, Field(ge=0, lt=1, description="share of the budget in which lr rises linearly from lr_min, once")
     ] = 0.0
     plateau_factor: Annotated[float, Field(gt=0, lt=1, description="of schedule=plateau: lr is multiplied by it")] = 0.5
     plateau_patience: Annotated[
@@ -46,17 +46,25 @@ class OptimizerSettings(BaseModel):
         float, Field(ge=0, le=1, description="what an image that a method only scores costs, beside 1 for one trained")
     ] = 0.37
 
-    def lr_at(self, spent: float, total: float) -> float:
+    def lr_at(self, spent: float, total: float, *, step: float = 0.0, warm: bool = True) -> float:
         """Return the learning rate after so much of a budget: what it rises to and falls to, flat after.
 
         With ``schedule=plateau`` this is what `Plateau.scale` multiplies.
+
+        Args:
+            spent: What is spent.
+            total: The budget, in the same unit.
+            step: What a plain step spends: the warm-up's rate is that of the end of the step, so that the first step
+                changes something where `lr_min` is 0.
+            warm: Whether there is a warm-up: a schedule that begins anew, of a network that is trained, has none.
         """
         progress = min(spent / total, 1.0) if total > 0 else 1.0  # a schedule can begin anew where nothing is left
-        if progress < self.warmup:
-            return self.lr_min + (self.lr - self.lr_min) * progress / self.warmup
+        warmup = self.warmup if warm else 0.0
+        if progress < warmup:
+            return self.lr_min + (self.lr - self.lr_min) * min((progress + step / total) / warmup, 1.0)
         if self.schedule in ("constant", "plateau"):
             return self.lr
-        progress = (progress - self.warmup) / (1 - self.warmup)
+        progress = (progress - warmup) / (1 - warmup)
         if self.schedule == "linear":
             return self.lr_min + (self.lr - self.lr_min) * (1 - progress)
         return self.lr_min + (self.lr - self.lr_min) * 0.5 * (1 + math.cos(math.pi * progress))

@@ -25,7 +25,8 @@ class TrainReport:
     """What a stretch of training did.
 
     Args:
-        loss: Mean loss of the paths trained (the task's, an image); NaN where there was no step.
+        loss: Mean loss of the paths trained on targets (the task's, an image), not of those that learned a teacher's
+            output; NaN where there was no step.
         steps: Optimizer steps.
         images_trained: Images passed forward and backward.
         images_scored: Images that the method passed forward only.
@@ -57,6 +58,7 @@ class Trainer:
         heldout: Images set aside for the parts of the method; None for none.
         regularizer: A term beside the loss.
         curriculum: What changes in the course of the training.
+        apart: The first so many of the held-out images are for scores alone; see `View`.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Trainer:
         heldout: Split | None = None,
         regularizer: Regularizer | None = None,
         curriculum: Curriculum | None = None,
+        apart: int = 0,
     ) -> None:
         self.supernet, self.split, self.sampler, self.settings = supernet, train, sampler, settings
         self.regularizer, self.curriculum, self.augmentation = regularizer, curriculum, augmentation
@@ -91,6 +94,7 @@ class Trainer:
             task=task,
             augmentation=augmentation,
             restart=self._restart,
+            apart=apart,
         )
         self._began = 0.0  # what was spent when the schedule began
         self._target = 0.0  # what is to be spent by the end of the present round
@@ -141,7 +145,7 @@ class Trainer:
         )
 
     def _take_step(self) -> list[Tensor]:
-        """Take one optimizer step and return the losses of its paths."""
+        """Take one optimizer step and return the losses of its paths, but for those that were taught."""
         view, sampler = self.view, self.sampler
         if self.curriculum is not None:
             self.curriculum.before_step(view, self._streams["curriculum"])
@@ -155,9 +159,12 @@ class Trainer:
         losses, teacher = [], None
         for path in paths:
             output = view.output(path, x)
-            loss = view.training_loss(output, y) if teacher is None else distillation_loss(output, teacher)
+            if teacher is None:
+                loss = view.training_loss(output, y)
+                losses.append(loss.detach())
+            else:  # not reported: it is no loss of the task, and falls where the teacher grows unsure
+                loss = distillation_loss(output, teacher)
             loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
             if sampler.distils and teacher is None:
                 teacher = output
             view.count(trained=len(batch))
@@ -170,8 +177,9 @@ class Trainer:
         return losses
 
     def _lr(self) -> float:
-        """Return the learning rate at what is spent by now."""
-        lr = self.settings.lr_at(self.view.spent - self._began, self.view.total - self._began)
+        """Return the learning rate at what is spent by now; a schedule that was begun anew has no warm-up."""
+        warm, step = self._began == 0, self.step_images
+        lr = self.settings.lr_at(self.view.spent - self._began, self.view.total - self._began, step=step, warm=warm)
         return lr if self._plateau is None else max(lr * self._plateau.scale, min(lr, self.settings.lr_min))
 
     def _parts(self) -> dict[str, Part]:

@@ -35,6 +35,8 @@ class View:
         task: What is learned.
         augmentation: What is done to the images; None for nothing.
         restart: What `restart` does.
+        apart: The first so many of the held-out images are for `score` alone, and `heldout_batch` draws from the
+            others; with 0 both use all of them.
     """
 
     def __init__(
@@ -50,9 +52,10 @@ class View:
         task: TaskName,
         augmentation: Augmentation | None,
         restart: Callable[[], None],
+        apart: int = 0,
     ) -> None:
         self.supernet, self.train, self.settings, self.total = supernet, train, settings, total
-        self.heldout, self.task_name, self.augmentation = heldout, task, augmentation
+        self.heldout, self.apart, self.task_name, self.augmentation = heldout, apart, task, augmentation
         self.task = task_named(task)
         if settings.label_smoothing and not self.task.smooths:
             problem = f"the task {task} has no labels to smooth, got {settings.label_smoothing}; set it to 0"
@@ -62,9 +65,8 @@ class View:
         self.images_scored = 0
         self._trained = 0
         self._restart = restart
-        self._batches = (
-            None if heldout is None else BatchStream(len(heldout), settings.batch_size, stream(seed, "held out", name))
-        )
+        drawn = 0 if heldout is None else len(heldout) - apart
+        self._batches = BatchStream(drawn, settings.batch_size, stream(seed, "held out", name)) if drawn else None
         self._changes = stream(seed, "augment held out", name)
 
     @property
@@ -110,7 +112,7 @@ class View:
         """Return the next batch of held-out images."""
         if self.heldout is None or self._batches is None:
             raise RunError("no images are held out: set train.heldout above 0")
-        index = self._batches.next()
+        index = self.apart + self._batches.next()
         if self.augmentation is None:
             return self.heldout.take(index)
         return self.heldout.take_augmented(index, self.augmentation, self._changes)
@@ -134,7 +136,7 @@ class View:
     def _set_aside(self) -> Split:
         if self.heldout is None:
             raise RunError("no images are held out: set train.heldout above 0")
-        return self.heldout
+        return self.heldout.first(self.apart) if self.apart else self.heldout
 
     def _protocol(self, count: int) -> ScoreProtocol:
         return ScoreProtocol(precision=self.settings.precision, batch_size=min(1000, count))

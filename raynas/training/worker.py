@@ -66,9 +66,16 @@ class SupernetWorker:
         job: What to build and how to train it.
         data: The images.
         parent_state: Weights to inherit; fresh ones if None.
+        parent_parts: With them, the states of the parent's method parts as its trainer's state has them, by kind.
     """
 
-    def __init__(self, job: SupernetJob, data: ImageData, parent_state: Mapping[str, Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        job: SupernetJob,
+        data: ImageData,
+        parent_state: Mapping[str, Tensor] | None = None,
+        parent_parts: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self.job = job
         self.supernet = job.build(data)
         self.data = data = data.to(job.device)
@@ -76,8 +83,8 @@ class SupernetWorker:
         train, heldout = job.split(data.train)
         if parent_state is not None:
             inherit(self.supernet, parent_state)
-            for part in parts.all:
-                part.inherits()
+            for kind, part in parts.by_kind.items():
+                part.inherits((parent_parts or {}).get(kind))
         self.trainer = Trainer(
             self.supernet,
             train,
@@ -91,6 +98,7 @@ class SupernetWorker:
             heldout=heldout,
             regularizer=parts.regularizer,
             curriculum=parts.curriculum,
+            apart=job.images_apart(data.train, heldout),
         )
         self.round = 0
         self.images_trained = 0
@@ -178,9 +186,18 @@ class SupernetWorker:
 
         Architectures that are the same function under shared weights (`Supernet.shared_forms`) are evaluated once.
         """
-        distinct = len(set(self.supernet.shared_forms(architectures)))
-        self.images_scored += distinct * images_an_architecture(self.job.protocol, self.data)
+        self.images_scored += self._images(architectures)
         return score_architectures(self.supernet, self.data, architectures, self.job.protocol)
+
+    def score_to_train(self, architectures: Sequence[Architecture]) -> list[Score]:
+        """Score architectures, between two rounds, to decide what is trained: charged to the budget, too."""
+        self.trainer.view.count(scored=self._images(architectures))
+        return self.score(architectures)
+
+    def _images(self, architectures: Sequence[Architecture]) -> int:
+        """Return how many images scores of architectures take."""
+        distinct = len(set(self.supernet.shared_forms(architectures)))
+        return distinct * images_an_architecture(self.job.protocol, self.data)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything needed to continue exactly here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,17 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray
+from rich.console import Console
 
 import raynas
-from raynas.cluster.landmarks import landmark_part
+from raynas.cluster.landmarks import LandmarkSurvey, landmark_part
 from raynas.cluster.plan import Plan, make_plan
 from raynas.cluster.resources import Resources
 from raynas.cluster.supernet_actor import SupernetActor
 from raynas.config import load_config
 from raynas.errors import ConfigError
 from raynas.methods import Landmark
+from raynas.report.folder import RunFolder
 from raynas.search import CandidatePool
 from raynas.tracking.jsonl import finite
+from raynas.training.ledger import Ledger
 from raynas.training.standalone import StandaloneRecipe, train_standalone
 from raynas.training.worker import SupernetWorker
 from tests.cluster.test_run import TINY, without_times
@@ -33,7 +38,14 @@ LANDMARK = {
 CONFIG: dict[str, Any] = {
     **TINY,
     "method": {**TINY["method"], "regularizer": LANDMARK},
-    "train": {**TINY["train"], "batch_size": 32, "round_images": 96, "root_rounds": 4, "partition_rounds": 5},
+    "train": {
+        **TINY["train"],
+        "batch_size": 32,
+        "round_images": 96,
+        "root_rounds": 4,
+        "partition_rounds": 5,
+        "scoring_cost": 0.03,
+    },
     "scheduler": "uniform",
     "search": {"name": "random", "budget": 8, "pool": {"capacity": 20, "candidates": 4}, "verify": {"top": 0}},
     "wandb": {"mode": "disabled"},
@@ -164,7 +176,49 @@ def test_an_idle_actor_trains_as_a_task_does(plan: Plan) -> None:
     assert span.phase == "standalone"
 
 
+def test_landmarks_that_are_never_added_are_told(plan: Plan, tmp_path: Path) -> None:
+    """A sampler that asks to stop ends the training before later landmarks are due."""
+    text = io.StringIO()
+    console = Console(file=text, width=200)
+    survey = LandmarkSurvey(plan, None, RunFolder(tmp_path), Ledger(0.0), console)  # type: ignore[arg-type]
+    survey.stopped(4)
+    assert text.getvalue() == ""
+    survey.stopped(3)
+    survey.stopped(1)
+    lines = [" ".join(line.split()) for line in text.getvalue().splitlines()]
+    assert lines == [
+        "landmarks 2 are not added: they were due after round 3, and the sampler ended the training after round 3",
+        "landmarks 4 are not added: they were due after round 2, 3, and the sampler ended the training after round 1",
+    ]
+
+
+@pytest.mark.parametrize(("cost", "told"), [(0.03, ""), (0.1, "a search for more of them costs up to 77 images")])
+def test_searches_that_leave_nothing_to_train_on_are_told(cost: float, told: str, tmp_path: Path) -> None:
+    plan = make_plan(load_config({**CONFIG, "train": {**CONFIG["train"], "scoring_cost": cost}}))
+    text = io.StringIO()
+    survey = LandmarkSurvey(plan, None, RunFolder(tmp_path), Ledger(0.0), Console(file=text, width=200))  # type: ignore[arg-type]
+    survey.begin()
+    lines = [line for line in text.getvalue().splitlines() if "costs" in line]
+    assert len(lines) == bool(told)
+    assert told in "".join(lines)
+    assert ("there are 96: lower" in "".join(lines)) == bool(told)  # three of four rounds, divided by three
+
+
 # ---------------------------------------------------------------- runs
+
+
+class InProcess:
+    """Stands for the root's actor, with a worker of this process."""
+
+    def __init__(self, worker: SupernetWorker) -> None:
+        self._worker = worker
+
+    @property
+    def score_to_train(self) -> InProcess:
+        return self
+
+    def remote(self, architectures: Any) -> Any:
+        return ray.put(self._worker.score_to_train(architectures))
 
 
 @pytest.mark.ray
@@ -182,17 +236,28 @@ def test_the_best_of_the_search_become_landmarks(local_ray: None, plan: Plan, tm
     rounds = done.ranking[done.ranking["trial"] == "root"].groupby("round")["architecture"]
     assert {tuple(mine) for _, mine in rounds} == {tuple(a.text for a in plan.root.ranking.architectures)}
 
-    # the same rounds by hand, with the landmarks that were found
+    # the same rounds by hand, with the searches, whose scores are charged
     worker, pool = SupernetWorker(plan.root, plan.data), CandidatePool(20)
+    folder, quiet = RunFolder(tmp_path / "hand"), Console(quiet=True)
+    folder.path.mkdir()
+    survey = LandmarkSurvey(plan, ray.put(plan.data), folder, Ledger(0.0), quiet)
+    survey.begin()
     told = [row for row in without_times(done.folder.metrics) if row["trial"] == "root"]
-    for row, lot in zip(told, (None, None, landmarks[:5], landmarks), strict=True):
+    view, cost, searched = worker.trainer.view, plan.root.optimizer.scoring_cost, [0]
+    for number, row in enumerate(told):
+        before = view.spent
+        lot = survey.after_round(number, InProcess(worker), pool) if number else None
+        searched.append(round((view.spent - before) / cost))
+        assert (0 < searched[-1] <= 12 * TINY["score"]["images"]) == (lot is not None)
+        assert lot == {2: tuple(landmarks[:5]), 3: tuple(landmarks)}.get(number)
         report = worker.run_round(pool, lot)
         pool.commit({"root": report.entries})
         mine = {key: value for key, value in finite(report.metrics).items() if not key.startswith("seconds")}
-        searched = 0 if lot is None else (len(lot) - 3) // 2 * 12 * TINY["score"]["images"]
-        assert 0 <= row["images_scored"] - mine["images_scored"] <= searched
-        assert (row["images_scored"] > mine["images_scored"]) == (lot is not None)
-        assert {**row, "images_scored": 0} == {**mine, "images_scored": 0}
+        assert row == mine
+    # three batches a round, but for what the searches cost
+    assert told[-1]["images_trained"] <= told[-1]["budget"] - cost * sum(searched)
+    assert 0 <= told[-1]["budget"] - 4 * 96 < 5 * 32
+    assert cost * sum(searched) > 32
     assert [row["landmark_count"] for row in told] == [3, 3, 5, 7]
     assert all(row["landmark_lambda"] == 10 for row in told)  # the first round's last step ends the warm-up
     assert all(row["landmark_task_norm"] for row in told if row["landmark_violations"])

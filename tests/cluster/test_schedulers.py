@@ -49,6 +49,7 @@ class FakeController:
     fails: tuple[str, ...] = ()
     retries: list[str] = field(default_factory=list)
     die_waiting: list[str] = field(default_factory=list)
+    ends: dict[str, int] = field(default_factory=dict)
     trials: list[FakeTrial] = field(default_factory=lambda: [FakeTrial({"partition": label}) for label in QUALITY])
     log: list[str] = field(default_factory=list)
     saves: list[str] = field(default_factory=list)
@@ -114,7 +115,9 @@ class FakeController:
                 continue
             trial.rounds += 1
             self.log.append(label)
-            report = RoundReport({"standing": QUALITY[label]}, [], [], [], 0, 0)
+            report = RoundReport(
+                {"standing": QUALITY[label], "finished": trial.rounds == self.ends.get(label)}, [], [], [], 0, 0
+            )
             action = self.scheduler.on_trial_result(self, trial, {PAYLOAD: report})  # type: ignore[arg-type]
             self._execute_action(trial, action)
             if label in self.die_waiting and trial.status == Trial.RUNNING and not trial.busy:
@@ -133,13 +136,14 @@ def play(
     every: int = 1,
     retries: tuple[str, ...] = (),
     die_waiting: tuple[str, ...] = (),
+    ends: dict[str, int] | None = None,
 ) -> tuple[dict[str, int], list[Turn], int, FakeController]:
     turns: list[Turn] = []
     completed: list[Any] = []
     options = {"every": every, "keep": 0.5, "survivors": 1} if name == "greedy" else {}
     rule = SCHEDULERS.make(name, tuple(QUALITY), budget, **options)
     hooks = Hooks(turns.append, completed.append, lambda label: None, lambda report: None)
-    controller = FakeController(TurnScheduler(rule, hooks), slots, fails, list(retries), list(die_waiting))
+    controller = FakeController(TurnScheduler(rule, hooks), slots, fails, list(retries), list(die_waiting), ends or {})
     controller.run(last_first)
     rounds = {trial.config["partition"]: trial.rounds for trial in controller.trials}
     return rounds, turns, len(completed), controller
@@ -189,7 +193,7 @@ def test_what_is_decided_during_a_save_waits_for_it() -> None:
     a, b = controller.trials
     a.status = b.status = Trial.RUNNING
     for trial in (a, b):
-        report = RoundReport({"standing": QUALITY[trial.config["partition"]]}, [], [], [], 0, 0)
+        report = RoundReport({"standing": QUALITY[trial.config["partition"]], "finished": False}, [], [], [], 0, 0)
         a.is_saving = True
         action = scheduler.on_trial_result(controller, trial, {PAYLOAD: report})  # type: ignore[arg-type]
     assert action == TrialScheduler.CONTINUE
@@ -216,7 +220,7 @@ def test_a_trial_that_waits_and_is_rejected_is_saved_before_it_ends() -> None:
     controller = FakeController(scheduler, 2, trials=[FakeTrial({"partition": label}) for label in "ab"])
     for trial in controller.trials:
         trial.status = Trial.RUNNING
-        report = RoundReport({"standing": QUALITY[trial.config["partition"]]}, [], [], [], 0, 0)
+        report = RoundReport({"standing": QUALITY[trial.config["partition"]], "finished": False}, [], [], [], 0, 0)
         scheduler.on_trial_result(controller, trial, {PAYLOAD: report})  # type: ignore[arg-type]
     assert controller.saves == ["a"]
     assert controller.trials[0].status == Trial.TERMINATED
@@ -245,6 +249,39 @@ def test_a_given_up_trial_that_dies_while_it_is_saved_trains_no_more(slots: int)
         assert controller.saves
         rounds.append({trial.config["partition"]: trial.rounds for trial in controller.trials})
     assert rounds[0] == rounds[1]
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", ["uniform", "greedy"])
+def test_a_trial_whose_sampler_has_finished_ends_and_is_not_given_up(slots: int, kind: str) -> None:
+    rounds, turns, _, controller = play(kind, 12, slots, every=2, ends={"a": 1, "d": 2})
+    assert (rounds["a"], rounds["d"]) == (1, 2)
+    assert [turn.train for turn in turns][:3] == [
+        tuple("abcd"),
+        tuple("bcd"),
+        tuple("bc") if kind == "uniform" else ("b",),
+    ]
+    assert {"a", "d"} <= set(controller.scheduler._rule.alive)
+    assert all(trial.status == Trial.TERMINATED for trial in controller.trials)
+
+
+@pytest.mark.parametrize("slots", [1, 2, 4])
+def test_when_all_have_finished_it_ends(slots: int) -> None:
+    rounds, turns, completed, controller = play("uniform", 40, slots, ends=dict.fromkeys(QUALITY, 2))
+    assert rounds == dict.fromkeys(QUALITY, 2)
+    assert len(turns) == completed == 2
+    assert all(trial.status == Trial.TERMINATED for trial in controller.trials)
+
+
+@pytest.mark.parametrize("slots", [2, 4])
+def test_a_finished_trial_that_dies_while_it_is_saved_trains_no_more(slots: int) -> None:
+    rounds = []
+    for kind in (FakeController, DiesWhileSaved):
+        rule = SCHEDULERS.make("uniform", tuple(QUALITY), 16)
+        controller = kind(TurnScheduler(rule, Hooks(*([lambda *_: None] * 4))), slots, ends={"a": 1, "b": 2})
+        controller.run(False)
+        rounds.append({trial.config["partition"]: trial.rounds for trial in controller.trials})
+    assert rounds == [{"a": 1, "b": 2, "c": 4, "d": 4}] * 2
 
 
 def test_when_all_fail_it_ends() -> None:

@@ -14,7 +14,7 @@ import raynas
 from raynas.data import TensorSplit
 from raynas.errors import ArchitectureError, ConfigError, UnknownNameError
 from raynas.methods import SAMPLERS, Sampler, TrainingView, balanced
-from raynas.methods.balanced import BalancedSampler
+from raynas.methods.balanced import BalancedSampler, _is_nearest
 from raynas.spaces import Architecture, Space
 from raynas.training.settings import OptimizerSettings
 from raynas.training.trainer import Trainer
@@ -154,6 +154,12 @@ def test_one_class_is_spos_to_the_bit(options: dict[str, Any]) -> None:
 def test_refusals(space: str, options: dict[str, Any], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         BalancedSampler(raynas.space(space), **options)
+
+
+@pytest.mark.parametrize(("count", "group"), [(2, 0), (3, 0), (4, 0), (5, 0), (6, 1), (8, 1), (12, 2), (99, 2), (0, 0)])
+def test_a_count_that_no_draw_had_belongs_to_the_nearest_group(count: int, group: int) -> None:
+    groups = [[2, 4], [7], [9, 10]]  # 5 and 6 are in none; 3 is as near to 2 as to 4
+    assert [_is_nearest(each, groups, count) for each in groups] == [place == group for place in range(3)]
 
 
 def test_groups_of_a_subspace_are_those_it_has() -> None:

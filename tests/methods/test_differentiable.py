@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import raynas
-from raynas.data import TensorSplit
+from raynas.data import ImageData, TensorSplit
 from raynas.methods import SAMPLERS, MethodPlan, Regularizer, Stack, TrainingView
 from raynas.methods.differentiable import DifferentiableSampler, can_be_relaxed, linear
 from raynas.methods.gdas import GdasSampler
@@ -270,6 +270,57 @@ def test_a_partition_that_has_chosen_an_edge(name: str, options: dict[str, objec
     assert found
     assert all(architecture in FIXED for architecture in found)
     assert np.isfinite(list(ours.diagnostics().values())).all()
+
+
+@pytest.mark.parametrize(("name", "options"), METHODS, ids=IDS)
+@pytest.mark.parametrize("space", [NB201, DARTS], ids=["nb201", "darts"])
+def test_children_inherit_alpha_of_what_they_keep(name: str, options: dict[str, object], space: Space) -> None:
+    parent = trainer(name, space, **{**options, "warmup": 0.0})
+    with torch.no_grad():
+        policy(parent).alphas.values.copy_(torch.arange(len(alpha(parent))))
+    one, some = space.decisions[:2]
+    part = space.subspace({one.name: one.options[:1], some.name: some.options[1:3]})
+    job = SupernetJob(
+        label=part.label,
+        space=part,
+        network={"channels": 4, "cells": 3} if space is DARTS else {"channels": 2, "cells": 1},
+        method=MethodPlan(sampler=(name, {**options, "warmup": 0.6})),
+        optimizer=SETTINGS,
+        round_steps=2,
+        total_rounds=2,
+        protocol=ScoreProtocol(images=20),
+        ranking=RankingSet((), ()),
+        candidates=2,
+        rescore=1,
+        seed=0,
+    )
+    data = ImageData("digits", split(), split(40), split(40), 10)
+    state = parent.state_dict()
+    worker = SupernetWorker(job, data, state["supernet"], state["parts"])
+    child = worker.parts.sampler
+    assert isinstance(child, DifferentiableSampler)
+    places = policy(parent).alphas.places
+    assert len(set(places)) == len(places) == len(alpha(parent))
+    theirs = dict(zip(places, alpha(parent).tolist(), strict=True))
+    mine = dict(zip(child.alphas.places, child.alphas.values.tolist(), strict=True))
+    assert mine == {place: theirs[place] for place in mine}
+    assert len(mine) < len(theirs)
+    if space is NB201:  # edge by edge: of 5, 5 and 5 options there are 1, 2 and 5
+        assert [len(logs) for logs in child.alphas.operations()] == [1, 2, 5, 5, 5, 5]
+        logits = [policy(parent).alphas.values[5 * edge : 5 * edge + 5].detach() for edge in range(6)]
+        own = child.alphas.operations()
+        torch.testing.assert_close(own[1].detach(), logits[1][1:3].log_softmax(0))
+        torch.testing.assert_close(own[2].detach(), logits[2].log_softmax(0))
+    before = child.alphas.values.detach().clone()
+    worker.trainer.train(1)
+    assert not torch.equal(child.alphas.values.detach(), before)  # without a warm-up
+
+
+def test_never_learning_is_not_learned_in_children() -> None:
+    sampler = SAMPLERS.make("darts", NB201, warmup=1.0)
+    sampler.inherits(None)
+    assert isinstance(sampler, DifferentiableSampler)
+    assert (sampler.warmup, sampler.heldout_images(100)) == (1.0, 0)
 
 
 def test_a_single_architecture() -> None:

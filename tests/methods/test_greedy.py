@@ -305,6 +305,29 @@ def test_training_ends_when_the_pool_has_settled_at_the_end_of_a_round() -> None
     assert again.finished
 
 
+def test_a_pool_that_holds_a_whole_space_is_full() -> None:
+    few = SPACE.subspace({d.name: d.options[-2:] for d in SPACE.decisions[:3]} | {"3<-0": ("nor_conv_1x1",)})
+    few = few.subspace({"3<-1": ("nor_conv_1x1",), "3<-2": ("nor_conv_1x1",)})
+    assert few.size == 8
+    ended = []
+    for official in (False, True):  # with every score kept as an entry of its own a pool fills in any space
+        view, rng = View(lambda a: float(len(a.text)), total=20_000), np.random.default_rng(0)
+        options = {**SMALL, "warmup": 0.0, "ramp_end": 0.0, "stop_change": 0.0, "check_every": 500}
+        sampler = GreedySampler(few, **options, official=official)
+        sampler.begin_round(Pool(500))
+        while not sampler.finished and view.progress < 1:
+            steps(sampler, view, rng, 2)
+        ended.append(sampler.finished)
+    assert ended == [True, False]
+
+
+def test_inherited_weights_need_no_warmup() -> None:
+    sampler = GreedySampler(SPACE, warmup=0.5, ramp_end=1.0, epsilon_end=0.8)
+    assert sampler.epsilon(0.5) == 0
+    sampler.inherits()
+    assert sampler.epsilon(0.5) == pytest.approx(0.4)
+
+
 # ---------------------------------------------------------------- in training
 
 
@@ -314,7 +337,7 @@ def make_trainer(
     net = raynas.supernet(SPACE, input_shape=(1, 8, 8), channels=2, cells=1, seed=0)
     train, aside = data.train.first(200), None
     sampler = sampler or SAMPLERS.make("uniform", SPACE)
-    wanted = sampler.heldout_images(len(train)) if heldout is None else heldout
+    wanted = sampler.scored_images(len(train)) if heldout is None else heldout
     if wanted:
         train, aside = hold_out(train, wanted)
     settings = OptimizerSettings(batch_size=16)
@@ -347,12 +370,12 @@ def test_of_several_neutral_paths_each_has_a_step() -> None:
     ours = make_trainer(GreedySampler(SPACE, m=3, k=3, epsilon_end=0))
     report = ours.train(7)
     assert (report.images_trained, report.images_scored) == (7 * 16, 0)
-    assert GreedySampler(SPACE, m=3, k=3).heldout_images(10_000) == 1000  # for a pool to draw from
+    assert GreedySampler(SPACE, m=3, k=3).scored_images(10_000) == 1000  # for a pool to draw from
 
 
 def test_a_class_balanced_part_of_the_training_images_is_held_out() -> None:
     sampler = GreedySampler(SPACE)
-    assert [sampler.heldout_images(count) for count in (100, 4000, 40_000)] == [25, 1000, 1000]
+    assert [sampler.scored_images(count) for count in (100, 4000, 40_000)] == [25, 1000, 1000]
     trainer = make_trainer(GreedySampler(SPACE, m=4, k=2, images=40))
     assert trainer.view.heldout is not None
     assert len(trainer.view.heldout) == 40

@@ -19,6 +19,9 @@ from raynas.errors import ConfigError
 from raynas.methods import REGULARIZERS, SAMPLERS, Landmark, MethodPlan, Stack
 from raynas.methods.landmark import LandmarkRegularizer
 from raynas.networks import Supernet
+from raynas.networks.gate_router import GlowSettings
+from raynas.networks.glow import glow_supernet
+from raynas.networks.nasbench201_glow import Nasbench201Glow
 from raynas.search import CandidatePool
 from raynas.spaces import Architecture
 from raynas.training.settings import OptimizerSettings
@@ -43,8 +46,8 @@ def make_supernet(seed: int = 0) -> Supernet:
 class View:
     """A supernet in double precision, one batch, and what was counted."""
 
-    def __init__(self, progress: float = 1.0) -> None:
-        self.supernet = make_supernet()
+    def __init__(self, progress: float = 1.0, supernet: Supernet | None = None) -> None:
+        self.supernet = supernet or make_supernet()
         self.progress = progress
         self.trained = self.scored = self.batches = 0
         self.lr = 0.1
@@ -104,6 +107,42 @@ def test_a_pair_in_order_has_no_gradient_at_all() -> None:
     assert all(parameter.grad is None for parameter in view.supernet.parameters())
     assert (view.trained, view.scored) == (0, 2 * 24)
     assert part.diagnostics()["landmark_violations"] == 0
+
+
+def glow(gate: str) -> Nasbench201Glow:
+    settings = GlowSettings(3, gate=gate)
+    net = glow_supernet(SPACE, settings, input_shape=(1, 8, 8), classes=10, channels=2, cells=1)
+    assert isinstance(net, Nasbench201Glow)
+    if net.gate is not None:
+        with torch.no_grad():
+            net.gate.head.weight.mul_(50.0)  # edges and architectures tell apart
+    return net.double()
+
+
+@pytest.mark.parametrize("gate", ["node", "random"])
+def test_where_blocks_are_drawn_the_term_is_of_what_is_scored(gate: str) -> None:
+    """The order is that of the scores, again and again, and the router learns and draws nothing."""
+    supernet = glow(gate)
+    before = {name: tensor.clone() for name, tensor in supernet.router.state_dict().items()}
+    view = View(supernet=supernet)
+    images, targets = view.heldout_batch()
+    for seed in range(4):
+        worse, better = (landmark.architecture for landmark in landmarks(2, seed))
+        with torch.no_grad():
+            scored = [view.loss(architecture, images, targets).item() for architecture in (worse, better)]
+        if scored[0] > scored[1]:
+            worse, better = better, worse
+        in_order, violated = ([Landmark(a, 80.0), Landmark(b, 90.0)] for a, b in ((better, worse), (worse, better)))
+        assert norm(gradients(in_order, view)) == 0
+        found = gradients(violated, view)
+        assert norm(found) > 0
+        assert all(map(torch.equal, found, gradients(violated, view)))
+        (first, second) = supernet.routes([worse, better])
+        names = [name for name, p in supernet.named_parameters() if p.grad is not None]
+        assert {int(name.split(".banks.")[1][0]) for name in names if ".banks." in name} <= {*first, *second}
+        assert not [name for name in names if name.startswith("router.")]
+    after = supernet.router.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
 
 def test_a_violated_pair_pulls_the_better_and_pushes_the_worse() -> None:
@@ -218,7 +257,18 @@ def test_inherited_weights_need_no_warmup() -> None:
     part = make(landmarks(3), warmup=0.6)
     assert part.weight(0.5) == 0
     part.inherits()
-    assert part.weight(0.5) == pytest.approx(5)
+    assert [part.weight(spent) for spent in (0.0, 0.5, 1.0)] == [10, 10, 10]  # where the parent's training ended
+
+
+@pytest.mark.parametrize("official", [False, True])
+def test_inherited_weights_go_on_with_lambda(official: bool) -> None:
+    rising = make(landmarks(3), warmup=0.6, schedule="linear_step_increase", official=official)
+    falling = make(landmarks(3), warmup=0.1, ramp=0.3, schedule="cosine_decrease", official=official)
+    for part in (rising, falling):
+        part.inherits()
+    assert {rising.weight(spent) for spent in (0.0, 0.3, 0.99)} == {10}
+    assert falling.weight(0.0) == pytest.approx(10, rel=1e-3)
+    assert falling.weight(0.5) == pytest.approx(5, rel=0.02)
 
 
 def test_a_run_without_truth_is_refused_unless_landmarks_are_trained() -> None:

@@ -221,9 +221,23 @@ def test_a_warmup_without_end_is_spos() -> None:
     assert ours.spend(20) == spos.spend(20)
     for a, b in zip(ours.supernet.parameters(), spos.supernet.parameters(), strict=True):
         assert torch.equal(a, b)
-    assert NaoSampler(SPACE, warmup=1.0).heldout_images(1000) == 0
-    assert NaoSampler(SPACE, images=256).heldout_images(1000) == 256
-    assert NaoSampler(SPACE, images=1000).heldout_images(1000) == 500
+    assert NaoSampler(SPACE, warmup=1.0).scored_images(1000) == 0
+    assert NaoSampler(SPACE, images=256).scored_images(1000) == 256
+    assert NaoSampler(SPACE, images=1000).scored_images(1000) == 500
+
+
+def test_inherited_weights_need_no_warmup() -> None:
+    sampler = NaoSampler(SPACE, **{**SMALL, "warmup": 0.9})
+    sampler.inherits()
+    train, heldout = split().select(torch.arange(96)), split().select(torch.arange(96, 120))
+    net = raynas.supernet(SPACE, input_shape=(1, 8, 8), channels=2, cells=1, seed=0)
+    settings = OptimizerSettings(batch_size=16)
+    trainer = Trainer(net, train, sampler, settings, total_steps=20, seed=0, name="root", heldout=heldout)
+    trainer.train(1)
+    assert sampler.pool
+    never = NaoSampler(SPACE, warmup=1.0)
+    never.inherits()
+    assert (never.warmup, never.scored_images(1000)) == (1.0, 0)  # who wants no renewal gets none
 
 
 def test_scores_are_charged(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ class Watched:
         self.sampler: Sampler = SAMPLERS.make(variant[0], space, **variant[1])
         digits = raynas.data("digits").train
         assert isinstance(digits, TensorSplit)
-        held_out = self.sampler.heldout_images(48)
+        held_out = self.sampler.heldout_images(48) + self.sampler.scored_images(48)
         assert 0 <= held_out < 48
         net = raynas.supernet(space, input_shape=(1, 8, 8), channels=2, cells=1, seed=0)
         self.trainer = Trainer(

@@ -99,6 +99,24 @@ def test_a_step_is_the_formula() -> None:
         torch.testing.assert_close(old - now, expected, atol=1e-5, rtol=1e-4)
 
 
+def test_what_is_reported_is_the_teachers_loss() -> None:
+    trainer = trained(SandwichSampler(CELLS), 0, schedule="plateau", plateau_patience=9)
+    losses = []
+
+    def listening(output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        losses.append(functional.cross_entropy(output, targets))
+        return losses[-1]
+
+    trainer.view.training_loss = listening  # type: ignore[method-assign]
+    report = trainer.train(5)
+    assert len(losses) == 5
+    assert report.images_trained == 5 * 4 * 8
+    expected = torch.stack(losses).mean().item()
+    assert report.loss == pytest.approx(expected, rel=1e-6)
+    assert trainer._plateau is not None
+    assert trainer._plateau.state_dict()["best"] == pytest.approx(expected, rel=1e-6)  # the five steps are an epoch
+
+
 def test_neutral_is_spos_to_the_bit() -> None:
     ours = trained(SandwichSampler(CELLS, extremes=False, distil=False, random=1), 6)
     spos = trained(SAMPLERS.make("uniform", CELLS), 6)

@@ -361,6 +361,28 @@ def test_which_edges_learn() -> None:
             assert bool(weights) == has_weights(operation, stride)
 
 
+@pytest.mark.parametrize("options", [{}, {"estimator": "all"}, {"gate": "random"}, {"gate": "fixed"}])
+def test_as_scored_a_pass_of_training_draws_nothing(options: dict[str, Any]) -> None:
+    """It has the scored blocks, whose weights it gives gradients, and leaves the router as it was."""
+    net = network(**options)
+    before = copy.deepcopy(net.router.state_dict())
+    for architecture in drawn(2):
+        with net.as_scored():
+            outputs = [net(images(), architecture) for _ in range(2)]
+            assert not net.counts_its_calls()
+        assert torch.equal(*outputs)
+        assert torch.equal(outputs[0], net.eval()(images(), architecture))
+        (route,) = net.train().routes([architecture])
+        found = gradients(net, outputs[0].pow(2).sum())
+        banks = {int(match[1]) for name in found if (match := re.search(r"\.(?:banks|halving)\.(\d)\.", name))}
+        assert banks == {route[edge] for edge in learning_edges(architecture.options)}
+        assert not [name for name in found if name.startswith("router.")]
+    after = net.router.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    net(images(), MIXED)
+    assert int(net.router.draws) == (net.settings.gate in ("node", "random"))
+
+
 # ---- estimators
 
 

@@ -16,12 +16,13 @@ import raynas
 from raynas.networks import Supernet, supernet
 from raynas.networks.batchnorm import batch_norms
 from raynas.networks.derive import derive
-from raynas.networks.gate_router import BASELINE_RATE, GlowSettings
+from raynas.networks.gate_router import BASELINE_RATE, Draw, GlowSettings
 from raynas.networks.glow import glow_supernet
 from raynas.networks.inherit import inherit
-from raynas.networks.nasbench201_glow import CONVOLUTIONS, GlowCell, Nasbench201Glow, _graph, gate_places
+from raynas.networks.nasbench201_glow import CONVOLUTIONS, GlowCell, Nasbench201Glow, _graph
+from raynas.networks.program import Gates
 from raynas.spaces import Architecture, Space
-from raynas.spaces.nasbench201 import EDGES, OPERATIONS, live_edges
+from raynas.spaces.nasbench201 import EDGES, OPERATIONS, live_edges, node_values, term_of
 from raynas.testing.networks import NetworkContract
 from raynas.training.weights import Weights
 
@@ -29,6 +30,8 @@ SPACE = raynas.space("nasbench201", connected=True)
 ALL_CONVOLUTIONS = SPACE.parse(
     "|nor_conv_3x3~0|+|nor_conv_1x1~0|nor_conv_3x3~1|+|nor_conv_1x1~0|nor_conv_3x3~1|nor_conv_1x1~2|"
 )
+REPEATING = SPACE.parse("|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|nor_conv_1x1~0|nor_conv_1x1~1|nor_conv_1x1~2|")
+"""Whose nodes 1 and 2 are equal in the same block."""
 ALIKE = [
     "|none~0|+|nor_conv_3x3~0|none~1|+|nor_conv_3x3~0|none~1|skip_connect~2|",
     "|skip_connect~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|avg_pool_3x3~1|nor_conv_1x1~2|",
@@ -312,9 +315,7 @@ def test_chosen_is_what_it_says(norm: dict[str, bool]) -> None:
         reference.zero_grad(set_to_none=True)
         expected.pow(2).sum().backward(retain_graph=True)
         credit = ones.grad.clone()  # type: ignore[union-attr]
-        for together in gate_places(options, route):
-            credit[list(together)] = credit[list(together)].sum()
-            seen += len(together) > 1
+        seen += alike(options, route)
         wanted = torch.zeros_like(logits)
         drawn_by = torch.softmax(logits.detach(), 1)
         for e in edges:
@@ -328,7 +329,7 @@ def test_chosen_is_what_it_says(norm: dict[str, bool]) -> None:
         for name, gradient in found.items():
             torch.testing.assert_close(gradient, others[name], atol=1e-9, rtol=1e-6, msg=name)
         torch.testing.assert_close(net.router.baseline, baseline)
-    assert seen  # edges that compute the same are credited together
+    assert seen
 
 
 def test_both_estimators_have_the_same_mean() -> None:
@@ -359,17 +360,92 @@ def test_one_node_equals_edge_by_edge(gate: str, norm: dict[str, bool]) -> None:
     """The program and its by-product, the gates' gradients, against single operations."""
     net = network(gate=gate, cells=2, **norm)
     shake(net)
+    seen = 0
     for architecture in drawn(40):
         slow = copy.deepcopy(net)
         setattr(slow, "in_one_node", lambda *_: None)  # noqa: B010 - mypy forbids methods to be set
         outputs = [one(images(), architecture) for one in (net, slow)]
         torch.testing.assert_close(*outputs)
         found, expected = (gradients(one, out.pow(2).sum()) for one, out in zip((net, slow), outputs, strict=True))
-        together = any(len(edges) > 1 for edges in gate_places(architecture.options, same_route(net, architecture)))
         assert found.keys() == expected.keys() or not net.gate
         for name, gradient in found.items():
-            if not (together and name.startswith("router")):  # where edges are one, so is what they are credited with
-                torch.testing.assert_close(gradient, expected[name], atol=1e-8, rtol=1e-6, msg=name)
+            torch.testing.assert_close(gradient, expected[name], atol=1e-8, rtol=1e-6, msg=name)
+        seen += gate == "node" and alike(architecture.options, same_route(net, architecture))
+    assert seen or gate != "node"
+
+
+def alike(options: tuple[str, ...], route: tuple[int, ...]) -> bool:
+    """Say whether several live edges of a cell compute the same convolution of the same value."""
+    nodes = node_values(options, route)
+    terms = [
+        term_of(option, route[edge], nodes[EDGES[edge][1]])
+        for edge, option in enumerate(options)
+        if option in CONVOLUTIONS and live_edges(options)[edge]
+    ]
+    return len(set(terms)) < len(terms)
+
+
+def credits(net: Nasbench201Glow, architecture: Architecture, route: tuple[int, ...], *, by_edges: bool) -> Tensor:
+    """Return the gradients (E,) of an architecture's gates, by single operations or not."""
+    ones = torch.ones(len(EDGES), dtype=torch.float64, requires_grad=True)
+    options, x = architecture.options, images()
+    if by_edges:
+        out: Tensor | None = net._by_edges(x, options, Draw(route, ones))
+    else:
+        out = net.in_one_node(x, options, route, Gates(ones, net._gate_places(options)))
+    assert out is not None
+    (found,) = torch.autograd.grad(functional.cross_entropy(out, torch.arange(len(x))), ones)
+    return found
+
+
+@pytest.mark.parametrize("route", [(0,) * 6, (0, 0, 0, 1, 0, 1)])
+def test_edges_that_compute_the_same_are_credited_apart(route: tuple[int, ...]) -> None:
+    """With equal nodes, and with equal edges to nodes that differ; the two backends agree."""
+    net = network(cells=2)
+    assert alike(REPEATING.options, route)
+    found, expected = (credits(net, REPEATING, route, by_edges=by_edges) for by_edges in (False, True))
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=1e-6)
+    assert expected[0] != 0
+    assert (expected[0] == expected[1]) == (route == (0,) * 6)
+
+
+@pytest.mark.parametrize("options", [{}, {"score": "sample"}, {"estimator": "all"}, {"gate": "random"}])
+def test_as_scored_a_pass_of_training_draws_nothing(options: dict[str, Any]) -> None:
+    """It has the scored blocks, whose weights it gives gradients, and leaves the router as it was."""
+    net = network(**options)
+    before = copy.deepcopy(net.router.state_dict())
+    for architecture in drawn(8):
+        with net.as_scored():
+            outputs = [net(images(), architecture) for _ in range(2)]
+            assert not net.counts_its_calls()
+        assert torch.equal(*outputs)
+        torch.testing.assert_close(outputs[0], net.eval()(images(), architecture))
+        net.train()
+        found = gradients(net, outputs[0].pow(2).sum())
+        lively = zip(architecture.options, live_edges(architecture.options), net.routes([architecture])[0], strict=True)
+        banks = {block for option, live, block in lively if live and option in CONVOLUTIONS}
+        assert {int(name.split(".banks.")[1][0]) for name in found if ".banks." in name} == banks
+        assert not [name for name in found if name.startswith("router.")]
+    after = net.router.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert net.draws_routes
+    net(images(), ALL_CONVOLUTIONS)
+    assert int(net.router.draws) == 1
+
+
+@pytest.mark.parametrize("norm", [{}, {"affine": True, "track": True}], ids=["plain norm", "affine, tracked"])
+@pytest.mark.parametrize("gate", ["positions", "fixed"])
+def test_where_nothing_is_drawn_as_scored_changes_nothing(gate: str, norm: dict[str, bool]) -> None:
+    net, other = (network(gate=gate, **norm) for _ in range(2))
+    for architecture in drawn(8):
+        with net.as_scored():
+            ours = net(images(), architecture)
+        theirs = other(images(), architecture)
+        assert torch.equal(ours, theirs)
+        found, expected = gradients(net, ours.pow(2).sum()), gradients(other, theirs.pow(2).sum())
+        assert found.keys() == expected.keys()
+        assert all(map(torch.equal, found.values(), expected.values()))
+    assert all(map(torch.equal, net.state_dict().values(), other.state_dict().values()))
 
 
 def same_route(net: Nasbench201Glow, architecture: Architecture) -> tuple[int, ...]:

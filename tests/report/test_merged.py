@@ -37,7 +37,7 @@ def report(plan: Plan, label: str, number: int, offset: float, **line: float) ->
     ranking = plan.supernets[label].ranking
     scores = [Score(offset - truth, 50.0) for truth in ranking.truth]
     measured = raynas.rank([-score.loss for score in scores], ranking.truth, ceiling=ranking.ceiling).to_dict()
-    metrics = {"trial": label, "round": number, "kendall_tau_inherited": None, **measured, **line}
+    metrics = {"trial": label, "round": number, "kendall_tau_inherited": None, "budget": 64.0, **measured, **line}
     return RoundReport(metrics, scores, [], [], 0, 0)
 
 

@@ -36,7 +36,7 @@ def printed_summary(width: int, summary: dict[str, Any]) -> str:
         "process_seconds": {"train": 3.0}, "overhead_percent": 2.5, "busy_percent": 70.0, "slots": 2,
     }  # fmt: skip
     run: Any = SimpleNamespace(
-        summary=summary,
+        summary={"budget": 1_500.5, **summary},
         ledger=ledger,
         best=ARCHITECTURE,
         path="runs/x",
@@ -58,6 +58,7 @@ def test_nothing_is_cut_off(width: int) -> None:
     assert "would be 5 of 1,201" in text
     assert "97.95 ± 0.29 % (4 seeds)" in text
     assert "overhead  2.5 %" in text
+    assert "budget    1,500 images spent on training" in text
 
 
 def test_long_names_are_not_cut_off_either() -> None:

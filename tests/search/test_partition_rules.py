@@ -71,6 +71,43 @@ def test_a_dropped_partition_is_gone() -> None:
     assert rule.next(dict.fromkeys(PARTITIONS, 0.0)).train == ("a", "b", "d", "e")
 
 
+def play_with_finished(rule: PartitionRule, ends: dict[str, int]) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Return who trained in each turn and who stopped after it, when partitions finish after so many rounds."""
+    turns, turn = [], rule.first()
+    while turn.train:
+        trained = turn.train
+        for label in trained:
+            if ends.get(label) == rule.turns + 1:
+                rule.finish(label)
+        turn = rule.next({label: QUALITY[label] for label in trained})
+        turns.append((trained, turn.stop))
+    return turns
+
+
+def test_a_finished_partition_trains_no_more_and_stays() -> None:
+    rule = SCHEDULERS.make("uniform", ("a", "b", "c"), 12)
+    turns = play_with_finished(rule, {"b": 1})
+    assert turns == [(("a", "b", "c"), ("b",)), *[(("a", "c"), ("b",))] * 2, (("a", "c"), ("b", "a", "c"))]
+    assert rule.alive == ("a", "b", "c")
+    assert rule.spent == 9  # no schedule is longer than it was to be: what b leaves is not spent
+
+
+def test_greedy_keeps_a_finished_partition_and_rejects_of_the_others() -> None:
+    rule = SCHEDULERS.make("greedy", PARTITIONS, 20, every=2, keep=0.5, survivors=2)
+    turns = play_with_finished(rule, {"a": 2})  # the weakest
+    trained = [train for train, _ in turns]
+    assert trained[:4] == [PARTITIONS, PARTITIONS, ("b", "d"), ("b", "d")]
+    assert trained[4:] == [("b",)] * 2
+    assert len(trained) == rule.longest()
+    assert rule.alive == ("a", "b")
+
+
+def test_when_all_have_finished_it_ends(name: str) -> None:
+    rule = SCHEDULERS.make(name, PARTITIONS, 33)
+    assert len(play_with_finished(rule, dict.fromkeys(PARTITIONS, 2))) == 2
+    assert set(rule.alive) == set(PARTITIONS)
+
+
 def test_greedy_breaks_ties_by_order_and_drops_what_diverged() -> None:
     rule = SCHEDULERS.make("greedy", ("a", "b", "c"), 30, every=1, keep=0.5, survivors=1)
     assert rule.next({"a": math.nan, "b": 1.0, "c": 1.0}).train == ("b", "c")

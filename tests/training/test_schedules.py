@@ -71,9 +71,22 @@ def test_warmup_comes_before_the_schedule(schedule: Any) -> None:
 def test_the_trainer_follows(settings: dict[str, Any]) -> None:
     trainer = make_trainer(20, **settings)
     its = trainer.settings
-    assert rates(trainer, 8) == [its.lr_at(16 * step, 16 * 20) for step in range(8)]
+    assert rates(trainer, 8) == [its.lr_at(16 * step, 16 * 20, step=16) for step in range(8)]
     trainer.view.restart()
-    assert rates(trainer, 8) == [its.lr_at(16 * step, 16 * 12) for step in range(8)]
+    cold = its.model_copy(update={"warmup": 0.0})
+    assert rates(trainer, 8) == [cold.lr_at(16 * step, 16 * 12) for step in range(8)]
+
+
+def test_a_warmup_begins_above_its_least_rate_and_comes_once() -> None:
+    trainer = make_trainer(20, warmup=0.2, lr=0.4, schedule="constant")
+    assert rates(trainer, 6) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
+    trainer.view.restart()
+    assert rates(trainer, 2) == [0.4, 0.4]
+    again = make_trainer(20, warmup=0.2, lr=0.4, schedule="constant")
+    again.load_state_dict(trainer.state_dict())
+    assert rates(again, 1) == [0.4]
+    odd = OptimizerSettings(lr=0.4, warmup=0.25)
+    assert odd.lr_at(2, 10, step=1) == 0.4  # never above
 
 
 def test_a_schedule_begun_anew_at_the_end_has_ended() -> None:

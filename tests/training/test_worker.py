@@ -7,16 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import raynas
 from raynas.methods import MethodPlan
 from raynas.ranking import rank
 from raynas.search import CandidatePool
+from raynas.spaces import Architecture
 from raynas.training.checkpoint import load_state, save_state
 from raynas.training.job import RankingSet, SupernetJob
 from raynas.training.scoring import ScoreProtocol
 from raynas.training.settings import OptimizerSettings
-from raynas.training.worker import SupernetWorker
+from raynas.training.worker import RoundReport, SupernetWorker
 
 SPACE = raynas.space("nasbench201", connected=True)
 DATA = raynas.data("digits")
@@ -108,3 +110,68 @@ def test_inherited_ranking_is_the_parents() -> None:
     assert report.metrics["kendall_tau_inherited"] == pytest.approx(parents.kendall_tau)
     assert report.images_scored == (10 + 10 + 6) * 64
     assert [span.phase for span in report.spans] == ["score", "train", "score"]
+
+
+def test_what_is_scored_to_decide_what_is_trained_is_charged() -> None:
+    job, pool = make_job(), CandidatePool(10)
+    ours, other = SupernetWorker(job, DATA), SupernetWorker(job, DATA)
+    some = job.ranking.architectures[:3]
+    images = 64 * len({SPACE.shared_form(a) for a in some})
+    for worker in (ours, other):
+        worker.run_round(pool)
+    counted, spent = ours.images_scored, ours.trainer.view.spent
+    assert ours.score_to_train(some) == other.score(some)
+    assert ours.images_scored == other.images_scored == counted + images
+    assert ours.trainer.view.spent == spent + job.optimizer.scoring_cost * images
+    assert other.trainer.view.spent == spent
+    a, b = ours.run_round(pool), other.run_round(pool)
+    steps = 4 - int(job.optimizer.scoring_cost * images // 32)
+    assert (a.images_trained, b.images_trained) == (32 * steps, 32 * 4)
+    assert steps < 4
+    assert 0 <= a.metrics["budget"] - 2 * 4 * 32 < 32
+    assert a.images_scored == images + 64 * len({SPACE.shared_form(a) for a in of(job, a)})
+
+
+def of(job: SupernetJob, report: RoundReport) -> list[Architecture]:
+    """Return what a round's report has scores of."""
+    return [*job.ranking.architectures, *(entry.architecture for entry in report.entries)]
+
+
+def mixed(heldout: float | None = None, sampler: tuple[str, dict[str, object]] | None = None) -> SupernetJob:
+    method = MethodPlan(
+        sampler=sampler or ("greedy", {"m": 3, "k": 1, "images": 20}), regularizer=("landmark", {"warmup": 0.0})
+    )
+    return replace(make_job(), method=method, heldout=heldout)
+
+
+@pytest.mark.parametrize(("heldout", "apart", "total"), [(None, 20, 20 + 40), (0.5, 20, 50), (0.3, 15, 30)])
+def test_no_image_of_scores_is_one_of_batches(heldout: float | None, apart: int, total: int) -> None:
+    data = replace(DATA, train=DATA.train.first(100))
+    job = mixed(heldout)
+    worker = SupernetWorker(job, data)
+    view = worker.trainer.view
+    assert view.heldout is not None
+    assert (view.apart, len(view.heldout), len(view.train)) == (apart, total, 100 - total)
+    assert view.protocol(20).endswith(f"/{apart} held out")
+
+    def ids(images: torch.Tensor) -> set[bytes]:
+        return {image.numpy().tobytes() for image in images}
+
+    scored = ids(view.heldout.first(apart).take(torch.arange(apart))[0])
+    rest = ids(view.heldout.take(torch.arange(apart, total))[0])
+    drawn = set().union(*(ids(view.heldout_batch()[0]) for _ in range(6)))
+    assert drawn <= rest
+    assert len(drawn) > 0.7 * len(rest)
+    assert not drawn & scored
+
+
+def test_one_kind_alone_shares_nothing_out() -> None:
+    data = replace(DATA, train=DATA.train.first(100))
+    scoring = replace(mixed(), method=replace(mixed().method, regularizer=None))
+    drawing = mixed(sampler=("uniform", {}))
+    for job, count in ((scoring, 20), (drawing, 50)):
+        view = SupernetWorker(job, data).trainer.view
+        assert view.heldout is not None
+        assert (view.apart, len(view.heldout)) == (0, count)
+    both = mixed(sampler=("nao", {"images": 100}))
+    assert both.parts().heldout_images(100) == 50 + 25  # a half, and a half of the rest
