@@ -25,9 +25,9 @@ from raynas.config_components import (
     DEFAULT_TRUTH_ARCHITECTURES,
     Metric,
     check_components,
-    component_mapping,
 )
 from raynas.config_errors import explain
+from raynas.config_findings import component_mapping
 from raynas.data import DATA
 from raynas.errors import ConfigError, nearest
 from raynas.methods import CURRICULA, PARTITIONS, REGULARIZERS, SAMPLERS, SHARINGS, MethodPlan

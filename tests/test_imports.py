@@ -20,6 +20,7 @@ LAYERS = [
     {"methods", "data"},
     {"training"},
     {"testing"},
+    {"config_findings"},
     {"config_components"},
     {"config"},
     {"tracking"},
