@@ -156,12 +156,12 @@ ALL_EDGES = ["1<-0", "2<-0", "2<-1", "3<-0", "3<-1", "3<-2"]
         ({"method.partition.decisions": [["1<-0"], ["1<-9"]]}, "has no decision '1<-9', did you mean '1<-0'?"),
         ({"train.level_rounds": 7}, "'train.level_rounds': the partition has one level, whose rounds are train.part"),
         (
-            {"method.partition": None, "train.level_rounds": 7},
+            {"method": {}, "train.level_rounds": 7},
             "'train.level_rounds': there is no partition whose train",
         ),
         ({"method": {}, "train.partition_lr": 0.1}, "'train.partition_lr': there is no partition whose"),
         (
-            {"method.partition": None, "train.partition_round_images": 32},
+            {"method": {}, "train.partition_round_images": 32},
             "'train.partition_round_images': there is no partition whose training it could set, got 32; leave it out",
         ),
     ],
