@@ -56,7 +56,8 @@ def explain(
             wanted = _wanted(key, model, path, other_keys, detail["input"])
             sentences.append(f"'{key}' must be {wanted}")
         elif detail["type"] == "missing":
-            hints = [_colon(str(given), value) for given, value in dict(detail["input"]).items()]
+            there = detail["input"] if isinstance(detail["input"], dict) else {}
+            hints = [_colon(str(given), value) for given, value in there.items()]
             sentences.append(f"'{key}' is missing{next(filter(None, hints), '')}")
         else:
             message = detail["msg"].removeprefix("Value error, ")
