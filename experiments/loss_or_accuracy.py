@@ -4,8 +4,7 @@
 
 GreedyNAS's question (You et al., CVPR 2020, its table of rank correlations): paths of an untrained supernet and of the
 runs' supernets are scored by loss and by accuracy on a small part of the validation images, and both are held against
-accuracy on all the other validation images. Writes experiments/results/loss_or_accuracy.json and the table between its
-markers in docs/methods.md.
+accuracy on all the other validation images. Prints the table and writes experiments/results/loss_or_accuracy.json.
 """
 
 from __future__ import annotations
@@ -29,8 +28,6 @@ from raynas.training.scoring import ScoreProtocol, score_architectures
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "experiments" / "results" / "loss_or_accuracy.json"
-PAGE = ROOT / "docs" / "methods.md"
-START, END = "<!-- results: experiments/loss_or_accuracy.py -->", "<!-- end of results -->"
 
 
 def correlations(network: Supernet, data: ImageData, paths: int, few: int, most: int) -> dict[str, float]:
@@ -87,9 +84,6 @@ def main(
     RESULTS.write_text(
         json.dumps({"environment": environment(), "paths": paths, "few": few, "rows": rows}, indent=1) + "\n"
     )
-    if PAGE.exists() and START in PAGE.read_text():
-        before, _, rest = PAGE.read_text().partition(START)
-        PAGE.write_text(f"{before}{START}\n{table(rows)}\n{END}{rest.partition(END)[2]}")
     Console().print(table(rows), markup=False, highlight=False, soft_wrap=True)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -24,30 +25,35 @@ TABLES = {
     "darts-random-cifar10.npz": ("npz-darts-random", "other_spaces/darts_random_cifar10.npz"),
 }
 IMAGES = "cifar10-valid-16.npz"
+PAPER_IMAGES = "cifar10-valid-32.npz"
 IMAGES_FROM = tuple(f"cifar10/{name}.npz" for name in ("cifar10_train_jpeg", "cifar10_test_jpeg", "nasbench201_split"))
 
 
-def missing_files(out: Path, shared: Path) -> list[Path]:
+def missing_files(out: Path, shared: Path, images: Sequence[str] = (IMAGES,)) -> list[Path]:
     """Return the raw files that are needed for what `out` lacks, and are not there."""
-    needed = [] if (out / IMAGES).exists() else [*IMAGES_FROM]
+    needed = [] if all((out / name).exists() for name in images) else [*IMAGES_FROM]
     needed += [raw for name, (_, raw) in TABLES.items() if not (out / name).exists()]
     return [path for path in (shared / "data" / raw for raw in needed) if not path.is_file()]
 
 
-def prepare(out: Path, shared: Path) -> None:
+def prepare(out: Path, shared: Path, images: Sequence[str] = (IMAGES,)) -> None:
     """Write images and tables into a folder; what is there already stays.
 
     Args:
         out: The folder.
         shared: Where the folder ``data`` of raw files is.
+        images: Which bundles of CIFAR-10, by name; the number in it is the side in pixels.
     """
     from raynas.truth.importers import import_to_file
 
     out.mkdir(parents=True, exist_ok=True)
-    if not (out / IMAGES).exists():
-        script = [sys.executable, str(HERE / "make_cifar10_npz.py"), "--size", "16", "--split", "cifar10-valid"]
+    for name in images:
+        if (out / name).exists():
+            continue
+        size = name.removesuffix(".npz").rpartition("-")[2]
+        script = [sys.executable, str(HERE / "make_cifar10_npz.py"), "--size", size, "--split", "cifar10-valid"]
         environment = {**os.environ, "RAYNAS_SHARED": str(shared)}
-        subprocess.run([*script, "--out", str(out / IMAGES)], check=True, env=environment)
+        subprocess.run([*script, "--out", str(out / name)], check=True, env=environment)
     for name, (kind, raw) in TABLES.items():
         if not (out / name).exists():
             import_to_file(kind, shared / "data" / raw, out=out / name)
@@ -55,15 +61,18 @@ def prepare(out: Path, shared: Path) -> None:
 
 
 def main(
-    out: Path = Path("data"), shared: Annotated[Path, typer.Option(envvar="RAYNAS_SHARED")] = Path("../shared")
+    out: Path = Path("data"),
+    shared: Annotated[Path, typer.Option(envvar="RAYNAS_SHARED")] = Path("../shared"),
+    paper: Annotated[bool, typer.Option(help="Also images of 32x32, for comparisons at the papers' scale.")] = False,
 ) -> None:
     """Write what the CIFAR-10 experiments read."""
-    missing = missing_files(out, shared)
+    images = (IMAGES, PAPER_IMAGES) if paper else (IMAGES,)
+    missing = missing_files(out, shared, images)
     if missing:
         listed = "\n".join(f"  {path}" for path in missing)
         print(f"these raw files are missing; set RAYNAS_SHARED to the folder that holds them:\n{listed}")
         raise typer.Exit(2)
-    prepare(out, shared)
+    prepare(out, shared, images)
 
 
 if __name__ == "__main__":

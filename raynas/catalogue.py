@@ -14,9 +14,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from raynas.config import Component, Config
+from raynas.config_findings import PLACES
 from raynas.data import DATA
 from raynas.errors import UnknownNameError, nearest
-from raynas.methods import CURRICULA, PARTITIONS, REGULARIZERS, SAMPLERS, SHARINGS
 from raynas.networks import NETWORKS
 from raynas.registry import Registry
 from raynas.search import SCHEDULERS, SEARCHERS
@@ -31,15 +31,9 @@ def _registered(registry: Registry[object], prefix: str = "") -> Rows:
 
 
 def _methods() -> Rows:
-    """Return the parts of a method, each after the key of its kind."""
-    kinds: dict[str, Registry[Any]] = {
-        "sampler": SAMPLERS,
-        "partition": PARTITIONS,
-        "regularizer": REGULARIZERS,
-        "sharing": SHARINGS,
-        "curriculum": CURRICULA,
-    }
-    return [row for kind, registry in kinds.items() for row in _registered(registry, f"{kind}: ")]
+    """Return the parts of a method, each after the name of its kind."""
+    kinds = [(key.removeprefix("method."), registry) for key, registry in PLACES.items() if key.startswith("method.")]
+    return [row for kind, registry in kinds for row in _registered(registry, f"{kind}: ")]
 
 
 def _truths() -> Rows:
@@ -101,7 +95,7 @@ def _keys(model: type[BaseModel] = Config, prefix: str = "", section: object = N
 def _component_keys(key: str) -> Rows:
     """Return the options of all components that can stand at a key; nothing where none can."""
     rows: list[tuple[str, str]] = []
-    registry = _COMPONENTS.get(key)
+    registry = PLACES.get(key)
     for component in registry or ():
         assert registry is not None
         meanings = _meanings(registry.get(component))
@@ -136,19 +130,6 @@ def _section(annotation: Any) -> type[BaseModel] | None:
 def _short(value: object) -> str:
     return value.name if isinstance(value, Component) else "null" if value is None else str(value)
 
-
-_COMPONENTS: dict[str, Registry[Any]] = {
-    "space": SPACES,
-    "data": DATA,
-    "method.sampler": SAMPLERS,
-    "method.partition": PARTITIONS,
-    "method.regularizer": REGULARIZERS,
-    "method.sharing": SHARINGS,
-    "method.curriculum": CURRICULA,
-    "search": SEARCHERS,
-    "scheduler": SCHEDULERS,
-}
-"""What can stand at which key."""
 
 _KINDS: dict[str, Callable[[], Rows]] = {
     "spaces": lambda: _registered(SPACES),  # type: ignore[arg-type]

@@ -33,7 +33,7 @@ def component_mapping(given: object, registry: Registry[Any], default: str | Non
     return registry.expand(given)
 
 
-_PLACES: dict[str, Registry[Any]] = {
+PLACES: dict[str, Registry[Any]] = {
     "space": SPACES,
     "data": DATA,
     "method.sampler": SAMPLERS,
@@ -49,7 +49,7 @@ _PLACES: dict[str, Registry[Any]] = {
 
 def _misplaced(key: str, registry: Registry[Any], name: str) -> str | None:
     """Return what is told of a name that only components of other kinds have; None where that is not so."""
-    others = [(place, other.kind) for place, other in _PLACES.items() if name in other and other is not registry]
+    others = [(place, other.kind) for place, other in PLACES.items() if name in other and other is not registry]
     if name in registry or registry is NETWORKS or not others:
         return None
     known = " and ".join(f"a {kind} ({place}={name})" for place, kind in others)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 import raynas
 from raynas.training.scoring import ScoreProtocol, score_architectures
@@ -47,4 +48,10 @@ def test_a_stack_of_all_parts_runs_and_comes_back(local_ray: None, tmp_path: Pat
     protocol = ScoreProtocol(images=TINY["score"]["images"])
     (again,) = score_architectures(network, raynas.data("digits"), [done.space.parse(found["architecture"])], protocol)
     assert again.loss == pytest.approx(found["loss"], rel=1e-4)
-    assert raynas.derive(network, done.best if done.best in network.space else str(found["architecture"])) is not None
+
+    owner, best = done.supernet(), done.space.parse(str(done.best))  # the supernet that scored the best
+    assert best in owner.space
+    images, _ = raynas.data("digits").valid.take(torch.arange(16))
+    with owner.train().as_scored():  # by the batch's statistics, and through the blocks that scores take
+        expected = owner(images, best)
+    torch.testing.assert_close(raynas.derive(owner, best).train()(images), expected, atol=1e-5, rtol=1e-4)
