@@ -71,10 +71,9 @@ def check_components(plain: dict[str, Any]) -> Findings:
         name, options = space_name, findings.options["space"]
         chosen = findings.attempt("space", lambda: space(name, **options))
     if chosen is not None:
-        stack = _stack(plain, chosen, data_name)
+        stack = _stack(findings, plain, chosen, data_name)
         _check_stack(findings, plain, stack)
         _check_partition(findings, plain, stack, str(scheduler))
-    _check_blocks(findings, method)
     _check_partition_keys(findings, plain, method)
     _check_truth(findings, plain, chosen, data_name)
     for key in ("search.verify.recipe", "truth.train.recipe"):
@@ -156,25 +155,6 @@ def _check_partition_keys(findings: Findings, plain: dict[str, Any], method: dic
             )
 
 
-def _check_blocks(findings: Findings, method: dict[str, Any]) -> None:
-    """Check that the sharing has blocks for the curriculum to raise their number."""
-    curriculum = component_name(method.get("curriculum"), None)
-    options, shared = findings.options.get("method.curriculum"), findings.options.get("method.sharing")
-    if curriculum != "close" or options is None or shared is None or "blocks" not in shared:
-        return
-    blocks, first = shared["blocks"], options["first"]
-    if blocks == 1:
-        findings.problems.append(
-            "'method.sharing.blocks': the curriculum close makes more and more blocks reachable, and there is 1; give "
-            "2 or more, or leave method.curriculum out"
-        )
-    elif first > blocks:
-        findings.problems.append(
-            f"'method.curriculum.first': it begins with {first} blocks, and there are {blocks}; set "
-            f"method.sharing.blocks to {first} or more, or first to {blocks} or less"
-        )
-
-
 def _check_scheduler(findings: Findings, scheduler: str, labels: tuple[str, ...], rounds: int) -> None:
     """Check that the scheduler can spend so many rounds on these partitions; a problem of two levels is told once."""
     found = Findings()
@@ -191,7 +171,7 @@ def _rounds(train: dict[str, Any], last: bool) -> tuple[str, object]:
     return "level_rounds", inner
 
 
-def _stack(plain: dict[str, Any], chosen: Space, data_name: str | None) -> Stack:
+def _stack(findings: Findings, plain: dict[str, Any], chosen: Space, data_name: str | None) -> Stack:
     """Return what the method is made of, by name."""
     method = _section(plain, "method")
     return Stack(
@@ -203,6 +183,7 @@ def _stack(plain: dict[str, Any], chosen: Space, data_name: str | None) -> Stack
         component_name(method.get("partition"), DEFAULT_PARTITION if method.get("partition") else None),
         data_task(data_name),
         plain.get("truth") is not None,
+        findings.options.get("method.sharing", {}).get("blocks"),
     )
 
 

@@ -137,7 +137,7 @@ ALL_EDGES = ["1<-0", "2<-0", "2<-1", "3<-0", "3<-1", "3<-2"]
     ("changes", "sentence"),
     [
         ({"method": {**GLOW, "curriculum": {"name": "close", "wit": False}}}, """write "off" in quotes; on the comm"""),
-        ({"method": {**GLOW, "sharing": {"name": "glow", "blocks": 1}}}, "'method.sharing.blocks': the curriculum cl"),
+        ({"method": {**GLOW, "sharing": {"name": "glow", "blocks": 1}}}, "and there is 1; set method.sharing.blocks"),
         ({"method": {**GLOW, "curriculum": {"name": "close", "first": 5}}}, "begins with 5 blocks, and there are 4"),
         (
             {"method": {"sharing": "glow", "partition": "gradient_matching"}, "train.partition_rounds": 40},

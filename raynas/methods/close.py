@@ -157,9 +157,19 @@ class CloseCurriculum(Curriculum):
         self._restarted = 0
 
     def objections(self, stack: Stack) -> list[str]:
-        """Refuse a sharing without levels."""
+        """Refuse a sharing without levels, or with too few blocks for them to rise."""
         if stack.sharing != "glow":
             return [f"sharing '{stack.sharing}' has no levels that could rise; set method.sharing to glow"]
+        if stack.blocks == 1:
+            return [
+                "it makes more and more blocks reachable, and there is 1; set method.sharing.blocks to 2 or more, or "
+                "leave method.curriculum out"
+            ]
+        if stack.blocks is not None and self.first > stack.blocks:
+            return [
+                f"it begins with {self.first} blocks, and there are {stack.blocks}; set method.sharing.blocks to "
+                f"{self.first} or more, or method.curriculum.first to {stack.blocks} or less"
+            ]
         return []
 
     def start(self, supernet: Supernet, seed: int) -> None:

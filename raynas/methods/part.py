@@ -23,6 +23,7 @@ class Stack:
         partition: The choice of the partition's name; None where the space is not split.
         task: ``classification`` or ``depth``.
         truth: Whether there will be a truth table.
+        blocks: Blocks of weights that the sharing has; None where it has none, or too little is known of it.
     """
 
     space: Space
@@ -33,6 +34,7 @@ class Stack:
     partition: str | None = None
     task: str = "classification"
     truth: bool = True
+    blocks: int | None = None
 
 
 class Part:
