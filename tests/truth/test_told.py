@@ -34,7 +34,7 @@ def test_the_title_is_one_line_and_says_that_the_ceiling_is_unknown(width: int) 
     table = TruthTable("nasbench201-cifar10-200ep", "nasbench201", texts, columns, {}, "architecture")
     folder: Any = SimpleNamespace(report="runs/x/report.html")
     truth = finite({"truth": RunTables(folder, table, "test_accuracy")._truth_row()})
-    summary = {"ranking": {"root": RANKING}, "survivors": [], "verified": [], "best": None, **truth}
+    summary = {"ranking": {"root": RANKING}, "survivors": [], "verified": [], "best": None, "budget": 3_000.0, **truth}
     run: Any = SimpleNamespace(summary=summary, ledger=LEDGER, best=None, path="runs/x", folder=folder)
     console = Console(width=width)
     with console.capture() as captured:
