@@ -101,6 +101,7 @@ class Launch:
         self.recorder = self._recorder()
         self.building: Building | None = None
         self.versions: dict[str, int] = {}
+        self.rounds: dict[str, int] = {}
         self.lines: dict[str, Line] = {}
         self.splits: dict[str, Mapping[str, Any]] = {}
         self.survivors: tuple[str, ...] = ()
@@ -292,9 +293,12 @@ class Launch:
         return [Verified(f, seeds, tuple(verified[f.architecture.text])) for f in best]
 
     def report(self, report: RoundReport) -> None:
-        """Take in one round of one supernet."""
+        """Take in one round of one supernet; of one repeated because its process died before it was saved, the costs."""
         self.ledger.add(report.spans, trained=report.images_trained, scored=report.images_scored)
         label = report.metrics["trial"]
+        if report.metrics["round"] <= self.rounds.get(label, 0):
+            return
+        self.rounds[label] = report.metrics["round"]
         self.versions[label] = report.metrics["images_trained"]
         self.lines[label] = Line.of(report.metrics)
         self.recorder.log(report.metrics)

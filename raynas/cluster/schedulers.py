@@ -32,6 +32,7 @@ class TurnScheduler(FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self._rule, self._hooks = rule, hooks
         self._standings: dict[str, float] = {}
+        self._rounds: dict[str, int] = {}
         self._entries: dict[str, list[PoolEntry]] = {}
         self._turn = rule.first()
         hooks.on_turn(self._turn)
@@ -50,21 +51,31 @@ class TurnScheduler(FIFOScheduler):
         return next(iter([*paused, *chosen] if len(chosen) < running else [*chosen, *paused]), None)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Hold back a trial that died after its report of this turn, or given up while it was saved once more.
+        """Hold back a trial that Tune would start again at once, and should not.
 
-        Tune would start it again at once. Given up, it is stopped at the end of the turn.
+        That is one that died after its report of this turn; one given up while it was saved once more, which is
+        stopped at the end of the turn; and one whose process died while it was handed over. Of the last, Tune is told
+        twice, and takes the second time for a failure for good unless the trial is PAUSED by then; and it would wait
+        for the handing over for ever. `choose_trial_to_run` gives it another process.
         """
-        label = trial.config["partition"]
+        label, controller = trial.config["partition"], tune_controller._tune_controller
         given_up = self._action(label) == TrialScheduler.STOP and self._turn.train
-        if label in self._standings or given_up:
-            tune_controller._tune_controller._set_trial_status(trial, Trial.PAUSED)
+        if label in self._standings or given_up or trial in controller._resetting_trials:
+            controller._resetting_trials.discard(trial)
+            controller._set_trial_status(trial, Trial.PAUSED)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Note the standing; pause or wait, or, at the end of the turn, do what the rule decides."""
+        """Note the standing; pause or wait, or, at the end of the turn, do what the rule decides.
+
+        A trial whose process died between a report and the save after it comes with the same round again: it goes on.
+        """
         label = trial.config["partition"]
         if label not in self._turn.train:
             return self._action(label)
         report: RoundReport = result[PAYLOAD]
+        if report.metrics["round"] <= self._rounds.get(label, 0):
+            return str(TrialScheduler.CONTINUE)
+        self._rounds[label] = report.metrics["round"]
         self._standings[label] = float(report.metrics["standing"])
         self._entries[label] = report.entries
         if report.metrics["finished"]:

@@ -19,7 +19,12 @@ from raynas.training.worker import RoundReport
 QUALITY = {"a": 0.1, "b": 0.5, "c": 0.3, "d": 0.4}
 
 
-@dataclass
+def report_of(label: str, number: int = 1, finished: bool = False) -> RoundReport:
+    metrics = {"standing": QUALITY[label], "finished": finished, "round": number}
+    return RoundReport(metrics, [], [], [], 0, 0)
+
+
+@dataclass(eq=False)
 class FakeTrial:
     config: dict[str, str]
     status: str = Trial.PENDING
@@ -51,9 +56,10 @@ class FakeController:
     die_waiting: list[str] = field(default_factory=list)
     ends: dict[str, int] = field(default_factory=dict)
     trials: list[FakeTrial] = field(default_factory=lambda: [FakeTrial({"partition": label}) for label in QUALITY])
-    log: list[str] = field(default_factory=list)
     saves: list[str] = field(default_factory=list)
+    unsaved: list[str] = field(default_factory=list)
     _cached_trial_decisions: dict[str, str] = field(default_factory=dict)
+    _resetting_trials: set[FakeTrial] = field(default_factory=set)
 
     def get_trials(self) -> list[FakeTrial]:
         return self.trials
@@ -114,12 +120,13 @@ class FakeController:
                 self.retry(trial)
                 continue
             trial.rounds += 1
-            self.log.append(label)
-            report = RoundReport(
-                {"standing": QUALITY[label], "finished": trial.rounds == self.ends.get(label)}, [], [], [], 0, 0
-            )
+            report = report_of(label, trial.rounds, trial.rounds == self.ends.get(label))
             action = self.scheduler.on_trial_result(self, trial, {PAYLOAD: report})  # type: ignore[arg-type]
             self._execute_action(trial, action)
+            if label in self.unsaved and not trial.is_finished():
+                self.unsaved.remove(label)
+                trial.rounds -= 1
+                self.retry(trial)
             if label in self.die_waiting and trial.status == Trial.RUNNING and not trial.busy:
                 self.die_waiting.remove(label)
                 self.retry(trial)
@@ -136,6 +143,7 @@ def play(
     every: int = 1,
     retries: tuple[str, ...] = (),
     die_waiting: tuple[str, ...] = (),
+    unsaved: tuple[str, ...] = (),
     ends: dict[str, int] | None = None,
 ) -> tuple[dict[str, int], list[Turn], int, FakeController]:
     turns: list[Turn] = []
@@ -144,6 +152,7 @@ def play(
     rule = SCHEDULERS.make(name, tuple(QUALITY), budget, **options)
     hooks = Hooks(turns.append, completed.append, lambda label: None, lambda report: None)
     controller = FakeController(TurnScheduler(rule, hooks), slots, fails, list(retries), list(die_waiting), ends or {})
+    controller.unsaved = list(unsaved)
     controller.run(last_first)
     rounds = {trial.config["partition"]: trial.rounds for trial in controller.trials}
     return rounds, turns, len(completed), controller
@@ -184,6 +193,16 @@ def test_a_trial_that_tune_starts_again_changes_no_decision(slots: int, label: s
     assert seen == turns
 
 
+@pytest.mark.parametrize("slots", [1, 2, 3, 4])
+@pytest.mark.parametrize("last_first", [False, True])
+def test_a_round_that_was_reported_and_not_saved_is_done_again_and_counts_once(slots: int, last_first: bool) -> None:
+    expected, turns, _, _ = play("greedy", 9, slots, last_first)
+    rounds, seen, _, controller = play("greedy", 9, slots, last_first, unsaved=("b",))
+    assert controller.unsaved == []
+    assert rounds == expected
+    assert seen == turns
+
+
 def test_what_is_decided_during_a_save_waits_for_it() -> None:
     rule = SCHEDULERS.make("greedy", ("a", "b"), 6, every=1, keep=0.5, survivors=1)
     scheduler = TurnScheduler(rule, Hooks(*([lambda *_: None] * 4)))
@@ -193,7 +212,7 @@ def test_what_is_decided_during_a_save_waits_for_it() -> None:
     a, b = controller.trials
     a.status = b.status = Trial.RUNNING
     for trial in (a, b):
-        report = RoundReport({"standing": QUALITY[trial.config["partition"]], "finished": False}, [], [], [], 0, 0)
+        report = report_of(trial.config["partition"])
         a.is_saving = True
         action = scheduler.on_trial_result(controller, trial, {PAYLOAD: report})  # type: ignore[arg-type]
     assert action == TrialScheduler.CONTINUE
@@ -220,7 +239,7 @@ def test_a_trial_that_waits_and_is_rejected_is_saved_before_it_ends() -> None:
     controller = FakeController(scheduler, 2, trials=[FakeTrial({"partition": label}) for label in "ab"])
     for trial in controller.trials:
         trial.status = Trial.RUNNING
-        report = RoundReport({"standing": QUALITY[trial.config["partition"]], "finished": False}, [], [], [], 0, 0)
+        report = report_of(trial.config["partition"])
         scheduler.on_trial_result(controller, trial, {PAYLOAD: report})  # type: ignore[arg-type]
     assert controller.saves == ["a"]
     assert controller.trials[0].status == Trial.TERMINATED
