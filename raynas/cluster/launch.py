@@ -293,7 +293,7 @@ class Launch:
         return [Verified(f, seeds, tuple(verified[f.architecture.text])) for f in best]
 
     def report(self, report: RoundReport) -> None:
-        """Take in one round of one supernet; of one repeated because its process died before it was saved, the costs."""
+        """Take in one round of one supernet; of one done again, as its process died before it was saved, the costs."""
         self.ledger.add(report.spans, trained=report.images_trained, scored=report.images_scored)
         label = report.metrics["trial"]
         if report.metrics["round"] <= self.rounds.get(label, 0):

@@ -59,6 +59,23 @@ class RoundReport:
     images_scored: int
 
 
+@dataclass(frozen=True)
+class Scored:
+    """What was scored at the end of a round.
+
+    Args:
+        ranked: The score of each architecture of the ranking set.
+        entries: What is proposed to the candidate pool: this round's draws, then what the pool knew already.
+        drawn: How many of them are draws.
+        line: What makes the scores comparable with those of other supernets.
+    """
+
+    ranked: list[Score]
+    entries: list[PoolEntry]
+    drawn: int
+    line: Line
+
+
 class SupernetWorker:
     """Holds one (sub)supernet, its optimizer and its random streams.
 
@@ -136,23 +153,12 @@ class SupernetWorker:
         self.images_trained += trained.images_trained
         self.images_scored += trained.images_scored
 
-        fresh = sampler.candidates(self._candidates, job.candidates)
-        # an architecture that the pool knows under several protocols is scored once
-        mine = dict.fromkeys(entry.architecture for entry in pool.entries() if entry.architecture in job.space)
-        known = list(
-            itertools.islice((architecture for architecture in mine if architecture not in fresh), job.rescore)
-        )
-        yardstick = () if job.calibration is None else job.calibration.architectures
-        proposed = [*fresh, *known]
-        scores = iter(self.score([*job.ranking.architectures, *proposed, *yardstick]))
-        ranked = list(itertools.islice(scores, len(job.ranking.architectures)))
-        report = self._rank(ranked)
-        rated = list(itertools.islice(scores, len(proposed)))
-        line = self._line(list(scores))
+        scored = self._score_round(pool)
+        report = self._rank(scored.ranked)
         end = time.time()
 
-        entries = [self._entry(a, s, line) for a, s in zip(proposed, rated, strict=True)]
         found = sampler.proposals()
+        entries = scored.entries
         best = max(entries, key=lambda entry: (np.nan_to_num(entry.score, nan=-np.inf), entry.architecture.text))
         metrics = {
             "trial": job.label,
@@ -166,11 +172,11 @@ class SupernetWorker:
             "kendall_tau_inherited": self.inherited_tau,
             "best_candidate": best.architecture.text,
             "best_candidate_score": best.score,
-            "standing": self._standing(entries[: len(fresh)]),
+            "standing": self._standing(entries[: scored.drawn]),
             "pool_overlap": pool.overlap_after([*found, *entries]),
             "budget": round(self.trainer.view.spent, 3),
             "finished": sampler.finished,
-            **({} if job.calibration is None else line.metrics()),
+            **({} if job.calibration is None else scored.line.metrics()),
             **self.trainer.diagnostics(),
             "seconds_train": round(middle - start, 4),
             "seconds_score": round(end - middle, 4),
@@ -178,8 +184,29 @@ class SupernetWorker:
         spans += [Span("train", start, middle), Span("score", middle, end)]
         self._reported_scored = self.images_scored
         return RoundReport(
-            metrics, ranked, [*found, *entries], spans, trained.images_trained, self.images_scored - scored_before
+            metrics,
+            scored.ranked,
+            [*found, *entries],
+            spans,
+            trained.images_trained,
+            self.images_scored - scored_before,
         )
+
+    def _score_round(self, pool: PoolLike) -> Scored:
+        """Score the ranking set, fresh candidates, the best of the pool in this space and the yardstick, as one lot."""
+        job = self.job
+        fresh = self.parts.sampler.candidates(self._candidates, job.candidates)
+        # an architecture that the pool knows under several protocols is scored once
+        mine = dict.fromkeys(entry.architecture for entry in pool.entries() if entry.architecture in job.space)
+        known = itertools.islice((architecture for architecture in mine if architecture not in fresh), job.rescore)
+        proposed = [*fresh, *known]
+        yardstick = () if job.calibration is None else job.calibration.architectures
+        scores = iter(self.score([*job.ranking.architectures, *proposed, *yardstick]))
+        ranked = list(itertools.islice(scores, len(job.ranking.architectures)))
+        rated = list(itertools.islice(scores, len(proposed)))
+        line = self._line(list(scores))
+        entries = [self._entry(a, s, line) for a, s in zip(proposed, rated, strict=True)]
+        return Scored(ranked, entries, len(fresh), line)
 
     def score(self, architectures: Sequence[Architecture]) -> list[Score]:
         """Score architectures under the job's protocol, counting the images of what is evaluated.
