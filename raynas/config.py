@@ -12,7 +12,10 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from yaml import YAMLError
 
-from raynas.config_components import (
+from raynas.config_components import check_components
+from raynas.config_errors import explain
+from raynas.config_findings import component_mapping
+from raynas.config_sections import (
     DEFAULT_METRIC,
     DEFAULT_PARTITION,
     DEFAULT_PARTITION_ROUNDS,
@@ -24,10 +27,7 @@ from raynas.config_components import (
     DEFAULT_SHARING,
     DEFAULT_TRUTH_ARCHITECTURES,
     Metric,
-    check_components,
 )
-from raynas.config_errors import explain
-from raynas.config_findings import component_mapping
 from raynas.data import DATA
 from raynas.errors import ConfigError, nearest
 from raynas.methods import CURRICULA, PARTITIONS, REGULARIZERS, SAMPLERS, SHARINGS, MethodPlan

@@ -123,3 +123,9 @@ class Findings:
         except pydantic.ValidationError as error:
             self.problems += explain(error, model, key, other_keys, _owner(key, registry, name))
         return name
+
+    def recipe_network(self, key: str, recipe: dict[str, Any], space_name: str | None) -> None:
+        """Check the network of a stand-alone recipe, which is the space's and may be left out."""
+        network = recipe.get("network")
+        if isinstance(network, dict) and space_name in NETWORKS:
+            self.component(f"{key}.network", NETWORKS, {**network, "name": space_name})

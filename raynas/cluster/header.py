@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raynas.cluster.plan import Plan
-from raynas.config_components import DEFAULT_SHARING
+from raynas.config_sections import DEFAULT_SHARING
 from raynas.report.folder import RunFolder
 from raynas.report.text import count
 from raynas.truth import TruthTable
