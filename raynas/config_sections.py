@@ -1,4 +1,4 @@
-"""The sections of a configuration before they are checked: how to read them, and what is meant where nothing is said."""
+"""Sections of a configuration before they are checked: how to read them, and what is meant where nothing is said."""
 
 from __future__ import annotations
 
