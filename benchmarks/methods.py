@@ -1,4 +1,4 @@
-"""What methods add to a training step on NAS-Bench-201: everything beside the vanilla supernet's plain step.
+"""What methods add to a training step on NAS-Bench-201 and NAS-Bench-Macro, beside the vanilla supernet's plain step.
 
     python benchmarks/methods.py [--quick] [--out FILE]
 
@@ -11,21 +11,23 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 import typer
 
+import raynas
 from benchmarks.harness import Contender, Timings, measure
 from benchmarks.report import KeepMemory, Out, Quick, Report, Threads
 from benchmarks.step import ENDLESS, GivenPath
-from benchmarks.table import METHOD_SIZES
-from benchmarks.workload import CLASSES, Images, cifar10, paths, shared_network, space
+from benchmarks.table import MACRO_SIZE, METHOD_SIZES
+from benchmarks.workload import CLASSES, Images, cifar10, paths, space
 from raynas.data import Split
 from raynas.methods import REGULARIZERS, SHARINGS, Landmark
 from raynas.networks import Supernet
-from raynas.spaces import Architecture
+from raynas.spaces import Architecture, Space
 from raynas.training.settings import OptimizerSettings
 from raynas.training.trainer import Trainer
 
@@ -46,30 +48,32 @@ class Size:
     Args:
         name: For the report.
         images: What it is trained on.
-        channels: C.
-        cells: N.
+        network: Options of the space's network.
+        space: The architectures.
     """
 
     name: str
     images: Images
-    channels: int
-    cells: int
+    network: dict[str, Any]
+    space: Space = field(default_factory=space)
 
     def plain(self) -> Supernet:
         """Return the vanilla supernet."""
-        return shared_network(self.images, channels=self.channels, cells=self.cells)
+        return self._made_by(functools.partial(raynas.supernet, self.space))
 
     def glow(self, blocks: int, estimator: str) -> Supernet:
         """Return CLOSE's supernet, all blocks in reach."""
-        network = SHARINGS.make("glow", blocks=blocks, estimator=estimator).supernet(
-            space(),
-            input_shape=self.images.input_shape,
-            classes=CLASSES,
-            seed=0,
-            channels=self.channels,
-            cells=self.cells,
-        )
+        sharing = SHARINGS.make("glow", blocks=blocks, estimator=estimator)
+        return self._made_by(functools.partial(sharing.supernet, self.space))
+
+    def _made_by(self, make: Callable[..., Supernet]) -> Supernet:
+        network = make(input_shape=self.images.input_shape, classes=CLASSES, seed=0, **self.network)
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def groups(self, count: int, size: int) -> list[Group]:
+        """Return so many groups of paths drawn uniformly."""
+        drawn = paths(count * size, self.space)
+        return [tuple(drawn[start : start + size]) for start in range(0, len(drawn), size)]
 
     def trainer(self, network: Supernet, heldout: Split | None = None) -> tuple[Trainer, GivenPath]:
         """Return what trains a network, and the sampler that is told the path."""
@@ -79,12 +83,6 @@ class Size:
             network, split, sampler, settings, total_steps=ENDLESS, seed=0, name="benchmark", heldout=heldout
         )
         return trainer, sampler
-
-
-def groups(count: int, size: int) -> list[Group]:
-    """Return so many groups of paths drawn uniformly."""
-    drawn = paths(count * size)
-    return [tuple(drawn[start : start + size]) for start in range(0, len(drawn), size)]
 
 
 def per(timings: Timings, units: Mapping[str, float]) -> Timings:
@@ -112,7 +110,7 @@ def scoring(report: Report, size: Size, count: int, images: int) -> None:
             "trained": steps(size, size.plain()),
             "scored": lambda group: functools.partial(trainer.view.score, group, images),
         },
-        groups(count, 10),
+        size.groups(count, 10),
     )
     units = {"trained": 10 * BATCH, "scored": 10 * images}
     ratio = {f"image scored / image trained, {size.name}": ("scored", "trained")}
@@ -134,7 +132,7 @@ def landmarks(report: Report, size: Size, count: int) -> None:
         task.backward()  # type: ignore[no-untyped-call]  # its gradients are there when the term adds its own
         return functools.partial(regularizer.add_gradients, trainer.view, rng)
 
-    timings = measure({"steps": steps(size, size.plain()), "pair": prepare}, groups(count, 2), warm_up=3)
+    timings = measure({"steps": steps(size, size.plain()), "pair": prepare}, size.groups(count, 2), warm_up=3)
     ratio = {f"landmark pair / step, {size.name}": ("pair", "steps")}
     report.compare(f"landmarks, {size.name}", per(timings, {"steps": 2, "pair": 1}), ratio)
 
@@ -148,7 +146,7 @@ def close(report: Report, size: Size, count: int, blocks: Sequence[int]) -> None
     }
     ratios = {f"CLOSE with {number} blocks / step, {size.name}": (f"{number} blocks", "plain") for number in blocks}
     ratios[f"CLOSE with {MOST_BLOCKS} blocks, all run / step, {size.name}"] = ("all run", "plain")
-    report.compare(f"CLOSE, {size.name}", measure(contenders, groups(count, 1), warm_up=3), ratios)
+    report.compare(f"CLOSE, {size.name}", measure(contenders, size.groups(count, 1), warm_up=3), ratios)
 
 
 def main(quick: Quick = False, out: Out = None, threads: Threads = 2, keeps_memory: KeepMemory = True) -> None:
@@ -157,11 +155,13 @@ def main(quick: Quick = False, out: Out = None, threads: Threads = 2, keeps_memo
     images = cifar10(BATCH if quick else 1000)
     report.note(f"{images.origin}; batch {BATCH}, {threads} threads")
     published, reduced = METHOD_SIZES
-    sizes = (
-        Size(published, images, channels=16, cells=5),
-        Size(reduced, images.shrunk(2), channels=8, cells=1),
-    )
-    for size in sizes:
+    small = images.shrunk(2)
+    macro = Size(MACRO_SIZE, small, {"channels": 8, "head": 128}, raynas.space("nasbench_macro"))
+    scoring(report, macro, 1 if quick else 10, len(images.labels))
+    for size in (
+        Size(published, images, {"channels": 16, "cells": 5}),
+        Size(reduced, small, {"channels": 8, "cells": 1}),
+    ):
         scoring(report, size, 1 if quick else 10, len(images.labels))
         landmarks(report, size, 2 if quick else 30)
         close(report, size, 4 if quick else 60, range(1, MOST_BLOCKS + 1))

@@ -75,11 +75,10 @@ def space() -> Space:
     return raynas.space("nasbench201", connected=True)
 
 
-def paths(count: int) -> list[Architecture]:
-    """Return paths drawn uniformly; a longer list starts with the shorter one."""
-    rng = np.random.default_rng(0)
-    cells = space()
-    return [cells.sample(rng) for _ in range(count)]
+def paths(count: int, drawn_from: Space | None = None) -> list[Architecture]:
+    """Return paths drawn uniformly, NAS-Bench-201's if no space is given; a longer list starts with the shorter one."""
+    rng, drawn_from = np.random.default_rng(0), drawn_from or space()
+    return [drawn_from.sample(rng) for _ in range(count)]
 
 
 def shared_network(images: Images, *, channels: int = 16, cells: int = 5) -> Supernet:
