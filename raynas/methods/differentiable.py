@@ -187,8 +187,13 @@ class DifferentiableSampler(Sampler):
         )
         return soft.to(self._device)
 
+    @property
+    def derived(self) -> Architecture | None:
+        """The architecture that alpha stands for by now; None if it is not to be learned."""
+        return None if self.warmup == 1 else self.most_likely()
+
     def most_likely(self) -> Architecture:
-        """Return the architecture that alpha stands for by now."""
+        """Return the architecture of the largest weights."""
         with torch.no_grad():
             weights = [logs.exp() for logs in self.alphas.operations()]
             return self.supernet.most_likely(Mixture(weights, edge_weights=self.alphas.edge_weights()))
@@ -210,9 +215,10 @@ class DifferentiableSampler(Sampler):
 
     def candidates(self, rng: np.random.Generator, count: int) -> list[Architecture]:
         """Return the architecture that alpha stands for, and others drawn from softmax(alpha)."""
-        if self.warmup == 1:
+        derived = self.derived
+        if derived is None:
             return super().candidates(rng, count)
-        return [self.most_likely(), *self.draws(rng, count - 1)]
+        return [derived, *self.draws(rng, count - 1)]
 
     def diagnostics(self) -> dict[str, float]:
         """Return the mean entropy (nats) of edges that have a choice, and how likely the likeliest operations are.

@@ -140,9 +140,9 @@ class GdasSampler(DifferentiableSampler):
 
     def candidates(self, rng: np.random.Generator, count: int) -> list[Architecture]:
         """Return the architecture that alpha stands for, and the most frequent of 1000 drawn from softmax(alpha)."""
-        if self.warmup == 1:
+        first = self.derived
+        if first is None:
             return super().candidates(rng, count)
-        first = self.most_likely()
         drawn = Counter(architecture for architecture in self.draws(rng, DRAWS) if architecture != first)
         return [first, *(architecture for architecture, _ in drawn.most_common(count - 1))]
 

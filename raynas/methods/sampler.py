@@ -46,6 +46,11 @@ class Sampler(Part, ABC):
         """Return what it scored in the round that has just ended, for the pool; nothing unless it scores."""
         return []
 
+    @property
+    def derived(self) -> Architecture | None:
+        """The architecture that the sampler has arrived at by now; None if it prefers none."""
+        return None
+
     def candidates(self, rng: np.random.Generator, count: int) -> list[Architecture]:
         """Return architectures that the worker scores for the pool after a round; drawn from the space by default."""
         return [self.space.sample(rng) for _ in range(count)]

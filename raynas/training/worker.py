@@ -157,7 +157,7 @@ class SupernetWorker:
         report = self._rank(scored.ranked)
         end = time.time()
 
-        found = sampler.proposals()
+        found, derived = sampler.proposals(), sampler.derived
         entries = scored.entries
         best = max(entries, key=lambda entry: (np.nan_to_num(entry.score, nan=-np.inf), entry.architecture.text))
         metrics = {
@@ -172,6 +172,7 @@ class SupernetWorker:
             "kendall_tau_inherited": self.inherited_tau,
             "best_candidate": best.architecture.text,
             "best_candidate_score": best.score,
+            **({} if derived is None else {"derived": derived.text}),
             "standing": self._standing(entries[: scored.drawn]),
             "pool_overlap": pool.overlap_after([*found, *entries]),
             "budget": round(self.trainer.view.spent, 3),

@@ -349,6 +349,7 @@ def test_candidates_follow_alpha() -> None:
         policy(ours).alphas.values.view(6, 5).copy_(torch.tensor([0.0, 1.0, 2.0, 0.5, -1.0]).expand(6, 5))
     first, *drawn = policy(ours).candidates(np.random.default_rng(0), 1001)
     assert first.options == ("nor_conv_1x1",) * 6 == policy(ours).most_likely().options
+    assert policy(ours).derived == first
     probabilities = torch.tensor([0.0, 1.0, 2.0, 0.5, -1.0]).softmax(0)
     counts = [sum(a.options.count(name) for a in drawn) / 6000 for name in NB201.decisions[0].options]
     assert np.allclose(counts, probabilities.numpy(), atol=4 * np.sqrt(0.25 / 6000))
@@ -363,7 +364,7 @@ def test_gdas_candidates_are_the_most_frequent() -> None:
     with torch.no_grad():
         sampler.alphas.values.view(6, 5)[:, 3] = 3.0
     found = sampler.candidates(np.random.default_rng(0), 8)
-    assert found[0] == sampler.most_likely()
+    assert found[0] == sampler.derived
     assert len(set(found)) == len(found) == 8
     drawn = sampler.draws(np.random.default_rng(0), 1000)
     counts = [drawn.count(architecture) for architecture in found[1:]]

@@ -64,6 +64,7 @@ def test_report_is_measured_not_made_up() -> None:
     assert len(evaluated) < 12 + 6
     assert metrics["images_scored"] == len(evaluated) * 64 == report.images_scored
     assert metrics["kendall_tau_inherited"] is None
+    assert "derived" not in metrics
     pool.commit({"root": report.entries})
     best = pool.entries()[0]
     assert best.architecture.text == metrics["best_candidate"]
@@ -71,6 +72,15 @@ def test_report_is_measured_not_made_up() -> None:
     assert best.version == 4 * 32
     assert len(pool.entries()) == 6
     assert metrics["standing"] == pytest.approx(np.mean(sorted(e.score for e in report.entries)[-5:]))
+
+
+def test_what_learned_weights_stand_for_is_reported() -> None:
+    plan = MethodPlan(sampler=("darts", {}))
+    worker = SupernetWorker(replace(make_job(), method=plan), DATA)
+    metrics = worker.run_round(CandidatePool(10)).metrics
+    derived = worker.parts.sampler.derived
+    assert derived is not None
+    assert metrics["derived"] == derived.text
 
 
 def test_pool_entries_are_scored_anew() -> None:
