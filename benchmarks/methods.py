@@ -123,7 +123,7 @@ def landmarks(report: Report, size: Size, count: int) -> None:
     trainer, _ = size.trainer(network, heldout=size.images.dataset().train)
     regularizer = REGULARIZERS.make("landmark", (), **LANDMARKS)
     regularizer.start(network, 0)
-    rng, batch = np.random.default_rng(0), trainer.view.heldout_batch()
+    rng, batch = np.random.default_rng(0), trainer.view.heldout_batch("landmarks")
 
     def prepare(pair: Group) -> Callable[[], object]:
         regularizer.landmarks_changed([Landmark(path, float(place)) for place, path in enumerate(pair)])

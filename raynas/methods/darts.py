@@ -95,15 +95,19 @@ class DartsSampler(DifferentiableSampler):
         """Return the gradient (N,) of alpha; of second order it takes the training batch thrice."""
         if self.order == 1:
             return super().gradient(view, rng)
-        heldout = view.heldout_batch()
+        heldout = view.heldout_batch("alpha")
 
-        def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
+        def loss(batch: tuple[Tensor, Tensor], *, trained: bool) -> Tensor:
             view.count(trained=len(batch[0]))
-            return view.loss(self.mixture(rng).to(self._device), *batch)
+            return view.loss(self.mixture(rng).to(self._device), *batch, trained=trained)
 
         weights = list(self.supernet.parameters())
         return unrolled_gradient(
-            lambda: loss(view.batch), lambda: loss(heldout), weights, self.alphas.values, xi=view.lr
+            lambda: loss(view.batch, trained=True),
+            lambda: loss(heldout, trained=False),
+            weights,
+            self.alphas.values,
+            xi=view.lr,
         )
 
 

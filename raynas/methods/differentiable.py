@@ -166,7 +166,7 @@ class DifferentiableSampler(Sampler):
 
     def gradient(self, view: TrainingView, rng: np.random.Generator) -> Tensor:
         """Return the gradient (N,) of alpha, and charge what it took; of the held-out loss at the present weights."""
-        images, targets = view.heldout_batch()
+        images, targets = view.heldout_batch("alpha")
         loss = view.loss(self.mixture(rng).to(self._device), images, targets)
         view.count(trained=len(images))
         (gradient,) = torch.autograd.grad(loss, [self.alphas.values], materialize_grads=True)
@@ -237,6 +237,7 @@ class DifferentiableSampler(Sampler):
             "places": self.alphas.places,
             "optimizer": self._optimizer.state_dict(),
             "progress": self._progress,
+            "warmup": self.warmup,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -244,7 +245,7 @@ class DifferentiableSampler(Sampler):
         with torch.no_grad():
             self.alphas.values.copy_(state["alpha"])
         self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # which would share its tensors
-        self._progress = state["progress"]
+        self._progress, self.warmup = state["progress"], state["warmup"]
 
 
 def linear(ends: tuple[float, float], progress: float) -> float:

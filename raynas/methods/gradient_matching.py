@@ -13,8 +13,9 @@ ranking table. Parts inherit weights; after the last split the released scripts 
 
 Differences from the released code: a path through which no gradient comes has cosine 0 with one that has a gradient and
 1 with its like (they add 1e-6 to all numbers instead); paths that are equal under shared weights are run once; batches
-follow each other without replacement. Contexts are single paths for every sampler: the mixtures that the released code
-takes for DARTS are not.
+follow each other without replacement; a child inherits weights, and begins with momentum and a schedule of its own,
+where theirs goes on with the parent's. Contexts are single paths for every sampler: the mixtures that the released
+code takes for DARTS are not.
 """
 
 from __future__ import annotations

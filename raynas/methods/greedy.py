@@ -182,6 +182,7 @@ class GreedySampler(Sampler):
     def state_dict(self) -> dict[str, Any]:
         """Return the pool, what is left of the round, and the last check."""
         return {
+            "warmup": self.warmup,
             "capacity": self._pool.capacity,
             "pool": self._pool.rows(),
             "protocol": self._protocol,
@@ -201,6 +202,7 @@ class GreedySampler(Sampler):
 
         self._pool = Pool(state["capacity"], duplicates=self.official)
         self._pool.add(map(entry, state["pool"]))
+        self.warmup = state["warmup"]
         self._protocol, self._queue = state["protocol"], [parse(text) for text in state["queue"]]
         self._found = {row["architecture"]: entry(row) for row in state["found"]}
         self._stop.load_state_dict(state["stop"])
@@ -264,19 +266,17 @@ class GreedySampler(Sampler):
         return view.images_trained - (entry.version if entry.scorer == self.space.label else 0)
 
     @property
-    def _full(self) -> int:
-        """How many entries a full pool has; with duplicates even a small space fills any."""
-        if self._size is None or self.official:
-            return self._pool.capacity
-        return min(self._pool.capacity, self._size)
+    def _selects(self) -> bool:
+        """Whether a full pool leaves something out: of one that holds the whole space, no change means nothing."""
+        return self._size is None or self._size > self._pool.capacity
 
     def _check(self, view: TrainingView) -> None:
         change = self._stop.check(
             [entry.architecture.text for entry in self.pool],
-            self._full,
+            self._pool.capacity,
             images_trained=view.images_trained,
             epoch_images=view.epoch_images,
-            in_use=self.epsilon(view.progress) > 0,
+            in_use=self.epsilon(view.progress) > 0 and self._selects,
         )
         if change is not None:
             self._told["greedy_pool_change"] = change

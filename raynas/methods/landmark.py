@@ -179,9 +179,9 @@ class LandmarkRegularizer(Regularizer):
     def inherits(self, state: Mapping[str, Any] | None = None) -> None:
         """Go on with lambda where the parent ended: without warm-up and ramp, at its largest if it increases."""
         del state  # the landmarks are told anew
-        self.warmup = self.ramp = 0.0
         if self.schedule in INCREASING:
-            self.schedule = "constant"
+            self.coefficient, self.schedule = self.weight(1.0), "constant"
+        self.warmup = self.ramp = 0.0
 
     def start(self, supernet: Supernet, seed: int) -> None:
         """Note the space, to read landmarks back from a state."""
@@ -205,13 +205,13 @@ class LandmarkRegularizer(Regularizer):
 
     def add_gradients(self, view: TrainingView, rng: np.random.Generator) -> None:
         """Draw pairs and add the gradients of those in the wrong order; all see one held-out batch."""
-        self._lambda = self.weight(view.progress)
+        self._lambda = self.weight(view.step_progress)
         if self._lambda == 0:
             return
         drawn = self._known.draw(self.pairs, rng)
         if not drawn:
             return
-        images, targets = view.heldout_batch()
+        images, targets = view.heldout_batch("landmarks")
         before: list[Tensor | None] | None = None
         pulled = False
         for pair in drawn:
@@ -269,9 +269,10 @@ class LandmarkRegularizer(Regularizer):
         return told if self.coefficient else {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the landmarks, and the counts of the round."""
+        """Return the landmarks, the schedule, which another supernet's weights have changed, and the round's counts."""
         return {
             "landmarks": [(list(one.architecture.options), one.quality) for one in self.landmarks],
+            "schedule": (self.coefficient, self.schedule, self.warmup, self.ramp),
             "violated_steps": self._violated_steps,
             "lambda": self._lambda,
             "drawn": self._drawn,
@@ -285,6 +286,7 @@ class LandmarkRegularizer(Regularizer):
             raise RuntimeError("start() comes before load_state_dict(): a landmark is read back as one of a space")
         space = self._space
         self.landmarks_changed([Landmark(space.make(options), quality) for options, quality in state["landmarks"]])
+        self.coefficient, self.schedule, self.warmup, self.ramp = state["schedule"]
         self._violated_steps, self._lambda = state["violated_steps"], state["lambda"]
         self._drawn, self._violated = state["drawn"], state["violated"]
         self._norms[:] = [(task, term) for task, term in state["norms"]]

@@ -25,6 +25,10 @@ class TrainingView(Protocol):
         """The share of the budget that is spent, 0 to 1."""
 
     @property
+    def step_progress(self) -> float:
+        """The share that was spent when the present step began, 0 to 1."""
+
+    @property
     def images_trained(self) -> int:
         """Images passed forward and backward so far: the supernet's version."""
 
@@ -40,15 +44,18 @@ class TrainingView(Protocol):
     def lr(self) -> float:
         """The weights' learning rate at the beginning of the step in preparation."""
 
-    def loss(self, path: Path, images: Tensor, targets: Tensor) -> Tensor:
-        """Return the task's mean loss of one path, a scalar with its graph; (B, C, H, W) images.
+    def loss(self, path: Path, images: Tensor, targets: Tensor, *, trained: bool = False) -> Tensor:
+        """Return the task's mean loss of one path, (B, C, H, W) images, a scalar with its graph.
+
+        That is the loss it is scored by or, if `trained` says so, the one it is trained by, with smoothed labels.
 
         Nothing is counted: the caller says with `count` what was passed forward only, or forward and backward.
         """
 
-    def heldout_batch(self) -> tuple[Tensor, Tensor]:
+    def heldout_batch(self, purpose: str) -> tuple[Tensor, Tensor]:
         """Return the next batch (B, C, H, W), (B, ...) of held-out training images, changed as training images are.
 
+        Each purpose has an order of its own, which does not depend on what else the stack is made of.
         As many images as a training batch has. A part of a method that asks for it must say so in `heldout_images`.
         None of them is among those that `score` looks at, where there are both.
         """

@@ -113,10 +113,12 @@ class GlowSupernet(Supernet):
     def diagnostics(self) -> dict[str, float]:
         """Return the level and, of the edges that carry something, how they are assigned to blocks, in nats.
 
+        ``blocks_run``: how many blocks an edge with weights runs in a training step, which the budget does not count.
         ``gate_entropy``: of an edge's block, mean over edges: the logarithm of the level where it is uniform.
         ``gate_information``: of the block about the operation: 0 where the GATE does not look at it.
         """
-        found = {"level": float(self.level)}
+        runs_all = self.settings.estimator == "all" and self.gate is not None
+        found = {"level": float(self.level), "blocks_run": float(self.level if runs_all else 1)}
         drawn = self.routing(np.random.default_rng(0), WATCHED)
         if drawn is not None:
             operations, probabilities = (tensor.flatten(0, 1) for tensor in drawn)

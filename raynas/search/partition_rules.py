@@ -58,7 +58,8 @@ class PartitionRule(ABC):
         """Return the turn after the one that gave these standings.
 
         What a finished partition leaves of the budget goes to the others, but none trains for more rounds than
-        `longest`, where its schedule ends: the rest stays unspent.
+        `longest`, where its schedule ends: the rest stays unspent. Where no further turn can be paid for, nobody is
+        given up: it would save nothing, and lose what was trained.
 
         Args:
             standings: The value of each partition that trained in the turn, higher is better; NaN for one that
@@ -69,9 +70,9 @@ class PartitionRule(ABC):
         keep = self.select(standings)
         train = tuple(label for label in keep if label not in self.finished)
         stop = tuple(label for label in self.alive if label not in train)
-        self.alive = keep
         if not train or self.turns >= self.longest() or self.budget - self.spent < len(train):
-            return Turn((), stop + train)
+            return Turn((), self.alive)
+        self.alive = keep
         return Turn(train, stop)
 
     @abstractmethod
@@ -128,10 +129,11 @@ class GreedyRule(PartitionRule):
         problems = []
         if survivors > len(partitions):
             problems.append(f"survivors is {survivors}, but there are only {len(partitions)} partitions")
-        if every * len(partitions) > budget:
+        left, kept = budget - every * len(partitions), self._kept(len(partitions), survivors)
+        if left < (kept if kept < len(partitions) else 0):
             problems.append(
-                f"nothing would ever be rejected: every is {every}, but {budget} rounds are over after "
-                f"{budget // len(partitions)} turns of {len(partitions)} partitions (scheduler=uniform is for that)"
+                f"nothing would ever be rejected: every is {every}, and after {every} turns of {len(partitions)} "
+                f"partitions the survivors would have {max(left, 0)} of {budget} rounds (scheduler=uniform is for that)"
             )
         if problems:
             raise ConfigError(problems, "the scheduler")

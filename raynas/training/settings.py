@@ -35,6 +35,7 @@ class OptimizerSettings(BaseModel):
     ] = 30
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    nesterov: Annotated[bool, Field(description="Nesterov's form of momentum")] = True
     grad_clip: Annotated[float | None, Field(gt=0, description="largest L2 norm of all gradients; null for none")] = 5.0
     label_smoothing: Annotated[
         float, Field(ge=0, lt=1, description="of the training loss of classification; scores are without it")

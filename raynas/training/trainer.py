@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from raynas.data import Augmentation, Split, TaskName
-from raynas.methods import Curriculum, Part, Regularizer, Sampler
+from raynas.methods import Curriculum, Part, Regularizer, Sampler, Sharing
 from raynas.networks import Supernet
 from raynas.streams import stream, stream_seed
 from raynas.training.batches import BatchStream
@@ -58,6 +58,7 @@ class Trainer:
         heldout: Images set aside for the parts of the method; None for none.
         regularizer: A term beside the loss.
         curriculum: What changes in the course of the training.
+        sharing: Which weights an operation uses: the supernet is made by it.
         apart: The first so many of the held-out images are for scores alone; see `View`.
     """
 
@@ -77,10 +78,12 @@ class Trainer:
         heldout: Split | None = None,
         regularizer: Regularizer | None = None,
         curriculum: Curriculum | None = None,
+        sharing: Sharing | None = None,
         apart: int = 0,
     ) -> None:
         self.supernet, self.split, self.sampler, self.settings = supernet, train, sampler, settings
-        self.regularizer, self.curriculum, self.augmentation = regularizer, curriculum, augmentation
+        self.regularizer, self.curriculum, self.sharing = regularizer, curriculum, sharing
+        self.augmentation = augmentation
         self.step = 0
         self.step_images = min(settings.batch_size, len(train))
         self.view = View(
@@ -116,7 +119,7 @@ class Trainer:
             lr=settings.lr,
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
-            nesterov=settings.momentum > 0,
+            nesterov=settings.nesterov and settings.momentum > 0,
             fused=fused,
         )
 
@@ -147,6 +150,7 @@ class Trainer:
     def _take_step(self) -> list[Tensor]:
         """Take one optimizer step and return the losses of its paths, but for those that were taught."""
         view, sampler = self.view, self.sampler
+        view.step_progress = view.progress
         if self.curriculum is not None:
             self.curriculum.before_step(view, self._streams["curriculum"])
         batch = self._batches.next()
@@ -183,7 +187,12 @@ class Trainer:
         return lr if self._plateau is None else max(lr * self._plateau.scale, min(lr, self.settings.lr_min))
 
     def _parts(self) -> dict[str, Part]:
-        parts = {"sampler": self.sampler, "regularizer": self.regularizer, "curriculum": self.curriculum}
+        parts: dict[str, Part | None] = {
+            "sampler": self.sampler,
+            "regularizer": self.regularizer,
+            "curriculum": self.curriculum,
+            "sharing": self.sharing,
+        }
         return {name: part for name, part in parts.items() if part is not None}
 
     def _restart(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,8 +67,9 @@ class View:
         self._trained = 0
         self._restart = restart
         drawn = 0 if heldout is None else len(heldout) - apart
-        self._batches = BatchStream(drawn, settings.batch_size, stream(seed, "held out", name)) if drawn else None
-        self._changes = stream(seed, "augment held out", name)
+        self._drawn, self._seed, self._name = drawn, seed, name
+        self._heldout: dict[str, tuple[BatchStream, np.random.Generator]] = {}
+        self.step_progress = 0.0  # set by the trainer
 
     @property
     def space(self) -> Space:
@@ -100,22 +102,32 @@ class View:
             out = self.supernet(images, path)
         return full_precision(out)
 
-    def loss(self, path: Path, images: Tensor, targets: Tensor) -> Tensor:
-        """Return the task's mean loss of one path, a scalar with its graph."""
-        return self.training_loss(self.output(path, images), targets)
+    def loss(self, path: Path, images: Tensor, targets: Tensor, *, trained: bool = False) -> Tensor:
+        """Return the task's mean loss of one path as it is scored, or as it is trained, a scalar with its graph."""
+        output = self.output(path, images)
+        return self.training_loss(output, targets) if trained else self.task.loss(output, targets)
 
     def training_loss(self, output: Tensor, targets: Tensor) -> Tensor:
         """Return the task's mean loss of outputs as it is trained: with smoothed labels, if the settings say so."""
         return self.task.loss(output, targets, self.settings.label_smoothing)
 
-    def heldout_batch(self) -> tuple[Tensor, Tensor]:
-        """Return the next batch of held-out images."""
-        if self.heldout is None or self._batches is None:
+    def heldout_batch(self, purpose: str) -> tuple[Tensor, Tensor]:
+        """Return a purpose's next batch of held-out images."""
+        if self.heldout is None or not self._drawn:
             raise RunError("no images are held out: set train.heldout above 0")
-        index = self.apart + self._batches.next()
+        batches, changes = self._held_out_for(purpose)
+        index = self.apart + batches.next()
         if self.augmentation is None:
             return self.heldout.take(index)
-        return self.heldout.take_augmented(index, self.augmentation, self._changes)
+        return self.heldout.take_augmented(index, self.augmentation, changes)
+
+    def _held_out_for(self, purpose: str) -> tuple[BatchStream, np.random.Generator]:
+        if purpose not in self._heldout:
+            order, changes = (
+                stream(self._seed, kind, self._name, purpose) for kind in ("held out", "augment held out")
+            )
+            self._heldout[purpose] = BatchStream(self._drawn, self.settings.batch_size, order), changes
+        return self._heldout[purpose]
 
     def score(self, architectures: Sequence[Architecture], images: int = 1000) -> list[float]:
         """Return minus the mean loss of architectures on the first held-out images, and count them.
@@ -155,16 +167,20 @@ class View:
         return {
             "images_trained": self._trained,
             "images_scored": self.images_scored,
-            "batches": None if self._batches is None else self._batches.state_dict(),
-            "changes": self._changes.bit_generator.state,
+            "heldout": {
+                purpose: (batches.state_dict(), changes.bit_generator.state)
+                for purpose, (batches, changes) in self._heldout.items()
+            },
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
         self._trained, self.images_scored = state["images_trained"], state["images_scored"]
-        self._changes.bit_generator.state = state["changes"]
-        if self._batches is not None:
-            self._batches.load_state_dict(state["batches"])
+        self._heldout.clear()
+        for purpose, (order, change) in state["heldout"].items():
+            batches, changes = self._held_out_for(purpose)
+            batches.load_state_dict(order)
+            changes.bit_generator.state = change
 
 
 def distillation_loss(output: Tensor, teacher: Tensor) -> Tensor:

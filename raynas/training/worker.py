@@ -115,6 +115,7 @@ class SupernetWorker:
             heldout=heldout,
             regularizer=parts.regularizer,
             curriculum=parts.curriculum,
+            sharing=parts.sharing,
             apart=job.images_apart(data.train, heldout),
         )
         self.round = 0

@@ -197,7 +197,7 @@ def test_the_step_on_alpha_is_adams() -> None:
     sampler, view = policy(ours), ours.view
     before = alpha(ours).requires_grad_()
     state = view.state_dict()
-    images, targets = view.heldout_batch()
+    images, targets = view.heldout_batch("alpha")
     view.load_state_dict(state)
     rows = before.view(6, 5).softmax(1)
     loss = view.loss(Mixture(list(rows)), images, targets) - 0.3 * (rows * rows.log()).sum()
@@ -240,7 +240,7 @@ class Ordered(Regularizer):
     """A landmark term in short: the losses of two discrete architectures."""
 
     def add_gradients(self, view: TrainingView, rng: np.random.Generator) -> None:
-        images, targets = view.heldout_batch()
+        images, targets = view.heldout_batch("alpha")
         for _ in range(2):
             path = view.supernet.space.sample(rng)
             view.loss(path, images, targets).backward()  # type: ignore[no-untyped-call]

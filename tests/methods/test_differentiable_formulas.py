@@ -61,7 +61,7 @@ def started(name: str, view: TrainingView, spread: float = 1.0, **options: objec
 def heldout(view: View) -> tuple[Tensor, Tensor]:
     """The next held-out batch, which will come again."""
     state = view.state_dict()
-    batch = view.heldout_batch()
+    batch = view.heldout_batch("alpha")
     view.load_state_dict(state)
     return batch
 

@@ -305,20 +305,21 @@ def test_training_ends_when_the_pool_has_settled_at_the_end_of_a_round() -> None
     assert again.finished
 
 
-def test_a_pool_that_holds_a_whole_space_is_full() -> None:
+def test_only_a_pool_that_leaves_something_out_can_settle() -> None:
     few = SPACE.subspace({d.name: d.options[-2:] for d in SPACE.decisions[:3]} | {"3<-0": ("nor_conv_1x1",)})
     few = few.subspace({"3<-1": ("nor_conv_1x1",), "3<-2": ("nor_conv_1x1",)})
     assert few.size == 8
     ended = []
-    for official in (False, True):  # with every score kept as an entry of its own a pool fills in any space
+    # no entry can enter or leave a pool that holds all there is
+    for capacity, official in ((4, False), (500, False), (8, False), (500, True), (8, True)):
         view, rng = View(lambda a: float(len(a.text)), total=20_000), np.random.default_rng(0)
         options = {**SMALL, "warmup": 0.0, "ramp_end": 0.0, "stop_change": 0.0, "check_every": 500}
         sampler = GreedySampler(few, **options, official=official)
-        sampler.begin_round(Pool(500))
+        sampler.begin_round(Pool(capacity))
         while not sampler.finished and view.progress < 1:
             steps(sampler, view, rng, 2)
         ended.append(sampler.finished)
-    assert ended == [True, False]
+    assert ended == [True, False, False, False, False]
 
 
 def test_inherited_weights_need_no_warmup() -> None:
@@ -326,6 +327,9 @@ def test_inherited_weights_need_no_warmup() -> None:
     assert sampler.epsilon(0.5) == 0
     sampler.inherits()
     assert sampler.epsilon(0.5) == pytest.approx(0.4)
+    again = GreedySampler(SPACE, warmup=0.5, ramp_end=1.0, epsilon_end=0.8)
+    again.load_state_dict(sampler.state_dict())
+    assert again.epsilon(0.5) == sampler.epsilon(0.5)
 
 
 # ---------------------------------------------------------------- in training

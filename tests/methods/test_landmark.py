@@ -48,14 +48,14 @@ class View:
 
     def __init__(self, progress: float = 1.0, supernet: Supernet | None = None) -> None:
         self.supernet = supernet or make_supernet()
-        self.progress = progress
+        self.step_progress = progress
         self.trained = self.scored = self.batches = 0
         self.lr = 0.1
 
     def loss(self, path: Architecture, images: Tensor, targets: Tensor) -> Tensor:
         return torch.nn.functional.cross_entropy(self.supernet(images, path), targets)
 
-    def heldout_batch(self) -> tuple[Tensor, Tensor]:
+    def heldout_batch(self, purpose: str) -> tuple[Tensor, Tensor]:
         self.batches += 1
         split = DIGITS.train.first(24)
         assert isinstance(split, TensorSplit)
@@ -89,7 +89,7 @@ def norm(parts: Sequence[Tensor]) -> float:
 def pair_in_order() -> tuple[Landmark, Landmark]:
     """Return two landmarks of which the better has the smaller loss."""
     view = View()
-    images, targets = view.heldout_batch()
+    images, targets = view.heldout_batch("landmarks")
     one, other = (landmark.architecture for landmark in landmarks(2))
     losses = [view.loss(a, images, targets).item() for a in (one, other)]
     better, worse = (one, other) if losses[0] < losses[1] else (other, one)
@@ -125,7 +125,7 @@ def test_where_blocks_are_drawn_the_term_is_of_what_is_scored(gate: str) -> None
     supernet = glow(gate)
     before = {name: tensor.clone() for name, tensor in supernet.router.state_dict().items()}
     view = View(supernet=supernet)
-    images, targets = view.heldout_batch()
+    images, targets = view.heldout_batch("landmarks")
     for seed in range(4):
         worse, better = (landmark.architecture for landmark in landmarks(2, seed))
         with torch.no_grad():
@@ -150,7 +150,7 @@ def test_a_violated_pair_pulls_the_better_and_pushes_the_worse() -> None:
     swapped = [Landmark(better.architecture, 80.0), Landmark(worse.architecture, 90.0)]
     view = View()
     found = gradients(swapped, view, coefficient=3.0)
-    images, targets = view.heldout_batch()
+    images, targets = view.heldout_batch("landmarks")
     term = 3.0 * (view.loss(worse.architecture, images, targets) - view.loss(better.architecture, images, targets))
     expected = torch.autograd.grad(term, list(view.supernet.parameters()), allow_unused=True)
     for ours, theirs in zip(found, expected, strict=True):
@@ -195,7 +195,7 @@ def test_embedding_weighs_by_the_gap_scaled_over_the_landmarks() -> None:
 
 def test_norms_are_those_of_the_task_and_of_the_term() -> None:
     view = View()
-    images, targets = view.heldout_batch()
+    images, targets = view.heldout_batch("landmarks")
     path = SPACE.sample(np.random.default_rng(9))
     view.loss(path, images, targets).backward()
     task = [parameter.grad.clone() for parameter in view.supernet.parameters() if parameter.grad is not None]
@@ -258,6 +258,36 @@ def test_inherited_weights_need_no_warmup() -> None:
     assert part.weight(0.5) == 0
     part.inherits()
     assert [part.weight(spent) for spent in (0.0, 0.5, 1.0)] == [10, 10, 10]  # where the parent's training ended
+
+
+def test_inherited_weights_go_on_with_what_the_released_schedule_ends_at() -> None:
+    parent, child = (make(landmarks(3), warmup=0.5, official=True) for _ in range(2))
+    child.inherits()
+    assert child.weight(0.0) == child.weight(1.0) == parent.weight(1.0) < 7
+
+
+def test_a_state_holds_what_inheriting_changed() -> None:
+    child, again = (make(landmarks(3), warmup=0.5) for _ in range(2))
+    child.inherits()
+    again.start(make_supernet(), 0)
+    assert again.weight(0.25) == 0
+    again.load_state_dict(child.state_dict())
+    assert again.weight(0.25) == child.weight(0.25) == 10
+
+
+def test_lambda_is_that_of_the_beginning_of_a_step() -> None:
+    net, split = raynas.supernet(SPACE, input_shape=(1, 8, 8), channels=2, cells=1), DIGITS.train.first(64)
+    part = make(landmarks(3), warmup=0.5, schedule="constant")
+    settings = OptimizerSettings(batch_size=16)
+    sampler = SAMPLERS.make("uniform", SPACE)
+    trainer = Trainer(net, split, sampler, settings, total_steps=4, seed=0, name="t", heldout=split, regularizer=part)
+    found = []
+    while trainer.view.progress < 1:
+        began = trainer.view.progress
+        trainer.train(1)
+        found.append((began >= 0.5, part.diagnostics()["landmark_lambda"] > 0))
+    assert {began for began, _ in found} == {False, True}
+    assert all(began == pulls for began, pulls in found)
 
 
 @pytest.mark.parametrize("official", [False, True])

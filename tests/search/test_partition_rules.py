@@ -32,7 +32,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.mark.parametrize("budget", [5, 7, 20, 33])
+@pytest.mark.parametrize("budget", [8, 9, 20, 33])
 def test_budget_is_kept_and_the_schedule_length_is_right(name: str, budget: int) -> None:
     rule = SCHEDULERS.make(name, PARTITIONS, budget, **({"every": 1} if name == "greedy" else {}))
     longest = rule.longest()
@@ -65,6 +65,15 @@ def test_greedy_that_could_never_reject_is_refused(options: dict[str, int], word
         SCHEDULERS.make("greedy", PARTITIONS, 20, **options)
 
 
+def test_nobody_is_rejected_where_nothing_is_left_for_the_others() -> None:
+    rule = SCHEDULERS.make("greedy", PARTITIONS, 13, every=2, survivors=2)
+    _, turns = play(rule)
+    assert [len(turn) for turn in turns] == [5, 5, 3]
+    assert len(rule.alive) == 3
+    with pytest.raises(ConfigError, match="nothing would ever be rejected"):
+        SCHEDULERS.make("greedy", PARTITIONS, 12, every=2, survivors=2)
+
+
 def test_a_dropped_partition_is_gone() -> None:
     rule = SCHEDULERS.make("greedy", PARTITIONS, 40, every=2)
     rule.drop("c")
@@ -87,7 +96,7 @@ def play_with_finished(rule: PartitionRule, ends: dict[str, int]) -> list[tuple[
 def test_a_finished_partition_trains_no_more_and_stays() -> None:
     rule = SCHEDULERS.make("uniform", ("a", "b", "c"), 12)
     turns = play_with_finished(rule, {"b": 1})
-    assert turns == [(("a", "b", "c"), ("b",)), *[(("a", "c"), ("b",))] * 2, (("a", "c"), ("b", "a", "c"))]
+    assert turns == [(("a", "b", "c"), ("b",)), *[(("a", "c"), ("b",))] * 2, (("a", "c"), ("a", "b", "c"))]
     assert rule.alive == ("a", "b", "c")
     assert rule.spent == 9  # no schedule is longer than it was to be: what b leaves is not spent
 

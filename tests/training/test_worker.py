@@ -169,10 +169,26 @@ def test_no_image_of_scores_is_one_of_batches(heldout: float | None, apart: int,
 
     scored = ids(view.heldout.first(apart).take(torch.arange(apart))[0])
     rest = ids(view.heldout.take(torch.arange(apart, total))[0])
-    drawn = set().union(*(ids(view.heldout_batch()[0]) for _ in range(6)))
+    drawn = set().union(*(ids(view.heldout_batch("test")[0]) for _ in range(6)))
     assert drawn <= rest
     assert len(drawn) > 0.7 * len(rest)
     assert not drawn & scored
+
+
+def test_the_held_out_batches_of_a_part_do_not_depend_on_the_others() -> None:
+    alone, beside = (SupernetWorker(mixed(), DATA).trainer.view for _ in range(2))
+    wanted = [alone.heldout_batch("landmarks")[0] for _ in range(4)]
+    others = [beside.heldout_batch("alpha")[0] for _ in range(2)]
+    found = [beside.heldout_batch("landmarks")[0] for _ in range(2)]
+    kept = beside.state_dict()
+    others += [beside.heldout_batch("alpha")[0] for _ in range(2)]
+    found += [beside.heldout_batch("landmarks")[0] for _ in range(2)]
+    assert all(torch.equal(a, b) for a, b in zip(wanted, found, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(wanted, others, strict=True))
+    again = SupernetWorker(mixed(), DATA).trainer.view
+    again.load_state_dict(kept)
+    assert torch.equal(again.heldout_batch("landmarks")[0], wanted[2])
+    assert torch.equal(again.heldout_batch("alpha")[0], others[2])
 
 
 def test_one_kind_alone_shares_nothing_out() -> None:
