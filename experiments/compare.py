@@ -47,7 +47,8 @@ def is_finished(table: Table, scale: Scale, method: str, seed: int) -> bool:
         return False
     apart = {"seed", "out", "wandb", "ray"}
     now, then = table.comparison.config(method, scale), raynas.load(folder).config
-    return now.model_dump(exclude=apart) == then.model_dump(exclude=apart)
+    # as JSON: a run folder gives back lists where a default is a tuple
+    return now.model_dump(mode="json", exclude=apart) == then.model_dump(mode="json", exclude=apart)
 
 
 def run_one(table: Table, scale: Scale, method: str, seed: int, cpus: int | None) -> str:

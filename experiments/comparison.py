@@ -129,6 +129,8 @@ class Table:
             ConfigError: With every problem.
         """
         rows = self.comparison.rows(scale)
+        if not rows:
+            raise ConfigError([f"no method is a row at {scale} scale"], str(self.path))
         problems = [f"control '{name}' is no method" for name in self.comparison.controls if name not in rows]
         problems = problems or self.comparison.unequal_budgets(scale)
         if problems:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from raynas.config import validate
 from raynas.errors import ConfigError, UnknownNameError
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "experiments"))
 
+import compare  # noqa: E402
 import comparison  # noqa: E402
 import measuring  # noqa: E402
 import writing  # noqa: E402
@@ -36,6 +39,10 @@ def test_every_row_can_be_run_at_the_budget_of_the_others(
 ) -> None:
     monkeypatch.chdir(ROOT)
     table = comparison.Table(path)
+    if not table.comparison.rows(scale):
+        with pytest.raises(ConfigError, match=f"no method is a row at {scale} scale"):
+            table.check(scale)
+        return
     if any(present(table.comparison.keys(name, scale)).get("truth") is None for name in table.comparison.rows(scale)):
         pytest.skip("experiments/prepare_data.py has not made the truth tables here")
     table.check(scale)
@@ -71,6 +78,25 @@ def test_rows_of_one_scale() -> None:
     one = small(spos={}, big={"only": "paper"})
     assert list(one.rows("reduced")) == ["spos"]
     assert list(one.rows("paper")) == ["spos", "big"]
+
+
+def test_a_finished_run_is_known_again_and_one_of_other_settings_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = small(close={"config": {"method": {"sharing": "glow", "curriculum": "close"}}})
+    path = tmp_path / "one.yaml"
+    path.write_text(rows.model_dump_json())
+    table = comparison.Table(path)
+    monkeypatch.chdir(tmp_path)
+    assert not compare.is_finished(table, "reduced", "close", 0)
+    folder = compare.run_folder(table, "reduced", "close", 0)
+    folder.mkdir(parents=True)
+    (folder / "summary.json").touch()
+    for lr, finished in ((0.1, True), (0.2, False)):
+        written = rows.config("close", "reduced").model_dump(mode="json")
+        config = validate({**written, "train": {**written["train"], "lr": lr}, "seed": 7})
+        monkeypatch.setattr("raynas.load", lambda folder, config=config: SimpleNamespace(config=config))
+        assert compare.is_finished(table, "reduced", "close", 0) == finished
 
 
 def test_an_unequal_budget_is_refused(tmp_path: Path) -> None:
