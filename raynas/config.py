@@ -231,6 +231,10 @@ class ScoreSettings(ScoreProtocol):
     architectures: Annotated[
         int, Field(ge=2, description="at most so many of known truth, on which each ranking is measured")
     ] = DEFAULT_RANKED
+    partition_architectures: Annotated[
+        int | None,
+        Field(ge=2, description="those of a partition, which holds the root's that are in it; null: as many"),
+    ] = None
 
     @property
     def protocol(self) -> ScoreProtocol:

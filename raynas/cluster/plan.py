@@ -244,13 +244,14 @@ def _ranking_set(
 ) -> RankingSet:
     """Return the architectures of known truth on which a supernet's ranking is measured.
 
-    A partition's are first the root's that are in its space, so that in the end each of these has been scored by the
-    sub-supernet that owns it, and then others. None is one of the functions set aside.
+    A partition's are the root's that are in its space, all of them, so that in the end each of these has been scored by
+    the sub-supernet that owns it, and then others. None is one of the functions set aside.
     """
     rng = stream(config.seed, "ranking", job.label)
     known = [] if roots is None else [a for a in roots.architectures if a in job.space]
     functions = aside | functions_of(job.space, known)
-    missing = config.score.architectures - len(known)
+    own = None if roots is None else config.score.partition_architectures
+    missing = max(0, (own or config.score.architectures) - len(known))
     known += known_architectures(table, job.space, rng, missing, metric, excluded=functions)
     return RankingSet(
         tuple(known),

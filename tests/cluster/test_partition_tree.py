@@ -262,6 +262,13 @@ def test_a_parts_ranking_set_holds_the_roots_architectures() -> None:
         functions = {plan.space.canonical(architecture) for architecture in job.ranking.architectures}
         assert len(functions) == len(job.ranking.architectures)
     assert [len(job.ranking.architectures) for job in plan.jobs.values()] == [17, 24, 24, 24, 24]  # 17: all it knows
+    fewer = make_plan(load_config(FIVE, **{"score.partition_architectures": 6}))
+    assert fewer.root.ranking == plan.root.ranking
+    for label, job in fewer.jobs.items():
+        mine = sum(architecture in job.space for architecture in roots)
+        assert job.ranking.architectures[:mine] == plan.jobs[label].ranking.architectures[:mine]
+        assert len(job.ranking.architectures) == max(mine, 6)
+    assert max(len(job.ranking.architectures) for job in fewer.jobs.values()) > 6
     again = make_plan(plan.config)
     assert [job.ranking for job in again.jobs.values()] == [job.ranking for job in plan.jobs.values()]
     assert plan.root.ranking == make_plan(load_config(TINY)).root.ranking
