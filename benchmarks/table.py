@@ -91,20 +91,14 @@ METHODS_HEAD = "time of what a method does over a plain training step's"
 METHOD_SIZES = ("C=16, N=5, 32x32", "C=8, N=1, 16x16")
 """What `benchmarks/methods.py` trains: the published size of NAS-Bench-201, and a reduced one."""
 
-MACRO_SIZE = "NAS-Bench-Macro, C=8, 16x16"
-"""NAS-Bench-Macro as `experiments/tables/nasbench_macro.yaml` trains it at reduced scale."""
-
-_SCORED = ("GreedyNAS: an image scored", "image scored / image trained")
 _ADDED = (
-    _SCORED,
+    ("GreedyNAS: an image scored", "image scored / image trained"),
     ("landmarks: the term of a pair", "landmark pair / step"),
     *((f"CLOSE: a step with {n} block{'s' * (n > 1)}", f"CLOSE with {n} blocks / step") for n in range(1, 6)),
     ("CLOSE: a step with 5 blocks, all of them run, as released", "CLOSE with 5 blocks, all run / step"),
 )
 METHODS = tuple(
-    Row(f"{text}, {size}", "methods", f"{ratio}, {size}")
-    for size, added in ((MACRO_SIZE, (_SCORED,)), *((size, _ADDED) for size in METHOD_SIZES))
-    for text, ratio in added
+    Row(f"{text}, {size}", "methods", f"{ratio}, {size}") for size in METHOD_SIZES for text, ratio in _ADDED
 )
 
 NOT_TAKEN = (

@@ -41,7 +41,7 @@ CONFIG: dict[str, Any] = {
     "train": {
         **TINY["train"],
         "batch_size": 32,
-        "round_images": 96,
+        "round_images": 192,
         "root_rounds": 4,
         "partition_rounds": 5,
         "scoring_cost": 0.03,
@@ -192,7 +192,7 @@ def test_landmarks_that_are_never_added_are_told(plan: Plan, tmp_path: Path) -> 
     ]
 
 
-@pytest.mark.parametrize(("cost", "told"), [(0.03, ""), (0.1, "a search for more of them costs up to 77 images")])
+@pytest.mark.parametrize(("cost", "told"), [(0.03, ""), (0.2, "a search for more of them costs up to 154 images")])
 def test_searches_that_leave_nothing_to_train_on_are_told(cost: float, told: str, tmp_path: Path) -> None:
     plan = make_plan(load_config({**CONFIG, "train": {**CONFIG["train"], "scoring_cost": cost}}))
     text = io.StringIO()
@@ -201,7 +201,7 @@ def test_searches_that_leave_nothing_to_train_on_are_told(cost: float, told: str
     lines = [line for line in text.getvalue().splitlines() if "costs" in line]
     assert len(lines) == bool(told)
     assert told in "".join(lines)
-    assert ("there are 96: lower" in "".join(lines)) == bool(told)  # three of four rounds, divided by three
+    assert ("there are 192: lower" in "".join(lines)) == bool(told)  # three of four rounds, divided by three
 
 
 # ---------------------------------------------------------------- runs
@@ -254,12 +254,12 @@ def test_the_best_of_the_search_become_landmarks(local_ray: None, plan: Plan, tm
         pool.commit({"root": report.entries})
         mine = {key: value for key, value in finite(report.metrics).items() if not key.startswith("seconds")}
         assert row == mine
-    # three batches a round, but for what the searches cost
+    # six batches a round, but for what the searches cost
     assert told[-1]["images_trained"] <= told[-1]["budget"] - cost * sum(searched)
-    assert 0 <= told[-1]["budget"] - 4 * 96 < 5 * 32
+    assert 0 <= told[-1]["budget"] - 4 * 192 < 5 * 32
     assert cost * sum(searched) > 32
     assert [row["landmark_count"] for row in told] == [3, 3, 5, 7]
-    assert all(row["landmark_lambda"] == 10 for row in told)  # the first round's last step ends the warm-up
+    assert [row["landmark_lambda"] for row in told] == [0, 10, 10, 10]  # the first round is the warm-up
     assert all(row["landmark_task_norm"] for row in told if row["landmark_violations"])
 
     for label, mine in done.metrics[done.metrics["trial"] != "root"].groupby("trial"):
