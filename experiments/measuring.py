@@ -33,7 +33,8 @@ def measure(folder: Path) -> dict[str, Any]:
     """Return what a finished run says.
 
     ``best_rank`` is the place by truth, 1 the best, of the architecture that the search found, and ``found_accuracy``
-    its true accuracy in percent; the others are those of `raynas.rank` on the architectures of the run's ranking set.
+    its true accuracy in percent; where a table holds a part of the space only, that is the best by score of those it
+    knows. The others are those of `raynas.rank` on the architectures of the run's ranking set.
     """
     run = raynas.load(folder)
     ranking, metrics = run.ranking, run.metrics
@@ -41,12 +42,10 @@ def measure(folder: Path) -> dict[str, Any]:
     own = ranking[ranking["trial"] == trial]
     own = own[own["round"] == own["round"].max()]
     report = raynas.rank(own["score"].to_numpy(), own["truth"].to_numpy())
-    best = run.summary["best"] or {}
     last = metrics.groupby("trial").last()
     return {
         **{name: _finite(report.values[name]) for name in MEASURES if name in report.values},
-        "best_rank": best.get("true_rank"),
-        "found_accuracy": best.get("true_accuracy"),
+        **found_best(run),
         "architectures": report.n,
         "budget": run.summary["budget"],
         "images_trained": int(last["images_trained"].sum()),
@@ -54,6 +53,21 @@ def measure(folder: Path) -> dict[str, Any]:
         "seconds": run.ledger["wall_seconds"],
         "by_round": [_finite(tau) for tau in metrics[metrics["trial"] == "root"]["kendall_tau"]],
     }
+
+
+def found_best(run: raynas.Run) -> dict[str, float | None]:
+    """Return place and accuracy by truth of the best by score, of those scored by the search that truth knows."""
+    settings, space = run.config.truth, run.space
+    assert settings is not None
+    assert settings.name is not None
+    table = raynas.truth(settings.name)
+    ordered = run.search.sort_values(["score", "architecture"], ascending=[False, True])
+    for text in ordered["architecture"]:
+        architecture = space.parse(text)
+        if table.knows(architecture, settings.metric):
+            accuracy = table.query(architecture, settings.metric)
+            return {"best_rank": table.rank_of(architecture, settings.metric), "found_accuracy": accuracy}
+    return {"best_rank": None, "found_accuracy": None}
 
 
 def summarise(found: Mapping[str, Mapping[int, Mapping[str, Any]]], controls: Sequence[str]) -> dict[str, Any]:

@@ -7,9 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
+import raynas
 from raynas.config import validate
 from raynas.errors import ConfigError, UnknownNameError
 
@@ -125,6 +127,22 @@ def test_gain_against_scipy_and_by_hand() -> None:
     assert measuring.gain([1, 2, 3], [10, 20, 30], "best_rank")["difference"] == pytest.approx(18)
     assert measuring.gain([1, 2, 3], [10, 20, 30], "best_rank")["separate"]
     assert not measuring.gain([0.5, 0.6], b, "kendall_tau")["separate"]  # two runs say nothing of a spread
+
+
+def test_what_was_found_is_the_best_by_score_that_truth_knows() -> None:
+    table = raynas.truth("digits201")
+    known = [architecture.text for architecture in table.architectures[:3]]
+    space = raynas.space("nasbench201")
+    keys = {a.text for a in map(space.canonical, table.architectures)}
+    stranger = next(a.text for a in space.enumerate() if space.canonical(a).text not in keys)
+    search = pd.DataFrame({"architecture": [known[0], stranger, *known[1:]], "score": [-3.0, -1.0, -2.0, -2.5]})
+    truth = SimpleNamespace(name="digits201", metric="valid_accuracy")
+    run = SimpleNamespace(config=SimpleNamespace(truth=truth), space=space, search=search)
+    found = measuring.found_best(run)  # type: ignore[arg-type]
+    assert found["found_accuracy"] == table.query(known[1], "valid_accuracy")
+    assert found["best_rank"] == 1 + sum(table.values("valid_accuracy") > found["found_accuracy"])
+    run.search = search.iloc[1:2]
+    assert measuring.found_best(run) == {"best_rank": None, "found_accuracy": None}  # type: ignore[arg-type]
 
 
 def test_table_of_results() -> None:
