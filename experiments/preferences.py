@@ -6,7 +6,8 @@
 For each method of a reduced table, over its seeds: Kendall's tau of the scores with the truth, with the architecture's
 parameters and with its number of nonlinear functions in a row, all over the architectures of the run's ranking, and tau
 with the truth among those with the same number, by which a ranking can be good or bad whatever it thinks of depth.
-Reads `runs/tables/<table>-reduced`, prints the table and writes experiments/results/preferences-<table>.json.
+Reads `runs/tables/<table>-reduced`, prints the table, puts it into the page that has its marks, and writes
+experiments/results/preferences-<table>.json.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import typer
 from measuring import WHOLE_RUN, environment
 from numpy.typing import NDArray
 from rich.console import Console
+from writing import put_into_pages
 
 import raynas
 from raynas.networks.cost import costs
@@ -110,6 +112,7 @@ def main(
             rows[method][key].append(measured["score"][key])
     result = {"environment": environment(), "methods": dict(rows)}
     (RESULTS / f"preferences-{table}.json").write_text(json.dumps(result, indent=1) + "\n")
+    put_into_pages(f"<!-- results: experiments/preferences.py {table} -->", markdown(rows))
     Console().print(markdown(rows), markup=False, highlight=False, soft_wrap=True)
 
 

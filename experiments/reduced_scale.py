@@ -16,6 +16,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Annotated, Any
 
 import torch
@@ -23,6 +24,7 @@ import typer
 from measuring import environment
 from rich.console import Console
 from rich.progress import track
+from writing import put_into_pages
 
 import raynas
 from raynas.spaces import Architecture, Space
@@ -84,15 +86,23 @@ def against(scores: Sequence[float], truths: dict[str, Sequence[float]]) -> dict
 
 
 def markdown(rows: dict[str, dict[str, Any]]) -> str:
-    """Return the table."""
+    """Return the table: of stand-alone trainings tau and its interval, of a method's supernets mean and deviation."""
     lines = ["| scored by | tau with the benchmark's truth | tau with the same networks stand-alone |", "|---|---|---|"]
+    methods: dict[str, list[dict[str, Any]]] = {}
     for name, row in rows.items():
-        cells = [
-            "{:.2f} [{:.2f}, {:.2f}]".format(row[key]["kendall_tau"], *row[key]["interval"]) if key in row else "-"
-            for key in ("truth", "standalone")
-        ]
+        method, _, seed = name.rpartition("-")
+        methods.setdefault(method if seed.isdigit() else name, []).append(row)
+    for name, found in methods.items():
+        cells = [_cell([row[key] for row in found if key in row]) for key in ("truth", "standalone")]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _cell(found: list[dict[str, Any]]) -> str:
+    taus = [one["kendall_tau"] for one in found]
+    if len(taus) > 1:
+        return f"{mean(taus):.2f} ± {stdev(taus):.2f}"
+    return "{:.2f} [{:.2f}, {:.2f}]".format(taus[0], *found[0]["interval"]) if taus else "-"
 
 
 def main(
@@ -119,6 +129,7 @@ def main(
         rows[folder.name] = against(supernet_scores(folder, drawn), {"truth": truth, "standalone": alone})
     result = {"architectures": architectures, "epochs": epochs, "environment": environment(), "rows": rows}
     RESULTS.write_text(json.dumps(result, indent=1) + "\n")
+    put_into_pages("<!-- results: experiments/reduced_scale.py -->", markdown(rows))
     Console().print(markdown(rows), markup=False, highlight=False, soft_wrap=True)
 
 

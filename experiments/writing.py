@@ -27,14 +27,18 @@ def start_mark(name: str, scale: str) -> str:
 def write_tables(table: Table, scale: Scale, result: dict[str, Any]) -> str:
     """Put the table into every page that has its marks, and return it."""
     text = markdown(table, scale, result)
+    put_into_pages(start_mark(table.name, scale), text)
+    return text
+
+
+def put_into_pages(mark: str, text: str) -> None:
+    """Put a text into every page that has its mark, between that and the end of results."""
     for page in (Path(__file__).resolve().parents[1] / page for page in PAGES):
-        mark = start_mark(table.name, scale)
         if not page.exists() or mark not in page.read_text():
             continue
         before, _, rest = page.read_text().partition(mark)
         _, _, after = rest.partition(END)
         page.write_text(f"{before}{mark}\n{text}\n{END}{after}")
-    return text
 
 
 def markdown(table: Table, scale: Scale, result: dict[str, Any]) -> str:
