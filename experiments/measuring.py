@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -105,8 +106,10 @@ def gain(method: Sequence[float], control: Sequence[float], measure: str) -> dic
     if not len(a) or not len(b):
         return {"difference": None, "interval": None, "separate": False}
     interval = None
-    if len(a) > 1 and len(b) > 1 and (a.std() > 0 or b.std() > 0):
-        low, high = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    if len(a) > 1 and len(b) > 1 and max(np.ptp(a), np.ptp(b)) > 1e-9:  # else all are the same but for rounding
+        with warnings.catch_warnings():  # of one side all may be the same: its variance is 0 then, as it should be
+            warnings.simplefilter("ignore", RuntimeWarning)
+            low, high = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
         interval = [_finite(low), _finite(high)]
     separate = len(a) > 2 and len(b) > 2 and bool(a.min() > b.max())
     return {"difference": float(a.mean() - b.mean()), "interval": interval, "separate": separate}
