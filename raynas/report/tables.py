@@ -134,7 +134,7 @@ class RunTables:
         ranking = pd.concat(map(pd.DataFrame, tables), ignore_index=True)
         ranking.sort_values(["trial", "round"], kind="stable", ignore_index=True).to_parquet(self.folder.ranking)
         pd.DataFrame([dict(row) for row in pool]).to_parquet(self.folder.pool)
-        pd.DataFrame([{**asdict(f), "architecture": f.architecture.text} for f in found]).to_parquet(self.folder.search)
+        pd.DataFrame([f.row() for f in found]).to_parquet(self.folder.search)
         rows = [
             {"architecture": v.found.architecture.text, "seed": seed, **asdict(result)}
             for v in verified

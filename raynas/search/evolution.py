@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from raynas.search.breeding import mutant
 from raynas.search.searcher import SEARCHERS, Searcher
 from raynas.spaces import Architecture
 
@@ -48,28 +49,17 @@ class EvolutionSearcher(Searcher):
     def ask(self) -> list[Architecture]:
         """Return the next generation."""
         if not self.history:
-            children = [architecture for architecture in self._initial[: self.population] if self._accept(architecture)]
+            children = self._next_initial(self.population)
         else:
             parents = [architecture for architecture, _ in self.ranked[: self.parents]]
             mutants = min(self.mutations, self.population)
             crossed = min(self.crossovers, self.population - mutants)
             children = self._collect(lambda: self._mutant(parents), mutants, _ATTEMPTS * mutants)
             children += self._collect(lambda: self._crossed(parents), crossed, _ATTEMPTS * crossed)
-        missing = self.population - len(children)
-        return children + self._collect(lambda: self.space.sample(self.rng), missing, 5 * _ATTEMPTS * self.population)
+        return children + self._draw(self.population - len(children))
 
     def _mutant(self, parents: list[Architecture]) -> Architecture:
-        parent = parents[int(self.rng.integers(len(parents)))]
-        for _ in range(_ATTEMPTS):
-            chosen: list[str] = []
-            for decision, now in zip(self.space.decisions, parent.options, strict=True):
-                redraw = self.rng.random() < self.mutate_probability
-                chosen.append(decision.options[int(self.rng.integers(len(decision.options)))] if redraw else now)
-            options = tuple(chosen)
-            if options != parent.options and self.space.is_valid(options):
-                return self.space.make(options)
-        return self.space.mutate(parent, self.rng)
+        return mutant(self.space, self._one_of(parents), self.mutate_probability, self.rng)
 
     def _crossed(self, parents: list[Architecture]) -> Architecture:
-        a, b = (parents[int(i)] for i in self.rng.integers(len(parents), size=2))
-        return self.space.crossover(a, b, self.rng)
+        return self.space.crossover(self._one_of(parents), self._one_of(parents), self.rng)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from raynas.search.searcher import best_first
 from raynas.spaces import Architecture
@@ -11,15 +13,18 @@ from raynas.spaces import Architecture
 
 @dataclass(frozen=True)
 class Found:
-    """One architecture that a search scored.
+    """One architecture that a search evaluated.
 
     Args:
         evaluation: The how-manieth it was, from 1.
         architecture: What was scored.
         score: Higher is better.
-        loss: The score's mean loss (nats an image).
+        loss: The score's mean loss (nats an image); NaN where a table gave the score.
         accuracy: The score's accuracy (percent).
-        scorer: Which supernet scored it.
+        scorer: Which supernet scored it, or which table.
+        fidelity: The share of a full evaluation that it got, in (0, 1].
+        spent: What the search had spent with it, in full evaluations.
+        costs: Its costs by name (``flops_m``), where the search looked at some.
     """
 
     evaluation: int
@@ -28,8 +33,17 @@ class Found:
     loss: float
     accuracy: float
     scorer: str
+    fidelity: float = 1.0
+    spent: float = 0.0
+    costs: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def row(self) -> dict[str, Any]:
+        """Return it as plain values, for a table; each cost has a column."""
+        plain = {name: value for name, value in vars(self).items() if name not in ("architecture", "costs")}
+        return {"architecture": self.architecture.text, **plain, **self.costs}
 
 
 def best_found(found: Sequence[Found], k: int) -> list[Found]:
-    """Return the k best by score; equal scores in the order of their strings, scores that are not finite last."""
-    return sorted(found, key=lambda f: best_first(f.architecture, f.score))[:k]
+    """Return the k best by score of those fully evaluated; equal ones by their strings, not finite ones last."""
+    whole = [f for f in found if f.fidelity == 1.0]
+    return sorted(whole, key=lambda f: best_first(f.architecture, f.score))[:k]

@@ -25,6 +25,5 @@ class RandomSearcher(Searcher):
 
     def ask(self) -> list[Architecture]:
         """Return the initial architectures, then draws."""
-        first = [architecture for architecture in self._initial[: self.batch] if self._accept(architecture)]
-        self._initial = self._initial[self.batch :]
-        return first + self._collect(lambda: self.space.sample(self.rng), self.batch - len(first), 50 * self.batch)
+        first = self._next_initial(self.batch)
+        return first + self._draw(self.batch - len(first))

@@ -1,18 +1,22 @@
-"""Path searchers: ask for architectures to score, tell their scores."""
+"""Path searchers: ask for architectures to evaluate, tell what came out."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from raynas.errors import ArchitectureError
 from raynas.registry import Registry
 from raynas.spaces import Architecture, Space
 
 Feasible = Callable[[Architecture], bool]
+Values: TypeAlias = Sequence[float] | Sequence[Sequence[float]] | NDArray[np.float64]
+"""(A,) scores, or (A, K) with the score first and then further objectives; higher is better in every column."""
 
 
 def best_first(architecture: Architecture, score: float) -> tuple[float, str]:
@@ -23,12 +27,19 @@ def best_first(architecture: Architecture, score: float) -> tuple[float, str]:
 class Searcher(ABC):
     """Proposes architectures; no function is proposed twice (equality by canonical form).
 
+    A searcher that `uses_fidelity` may propose one again, each time for a longer evaluation.
+
     Args:
         space: The space to search.
         rng: The stream of all its draws.
         initial: Architectures to begin with, best first (a candidate pool's); infeasible ones are skipped.
         feasible: Which architectures may be proposed (all unless given).
     """
+
+    multi_objective = False
+    """Whether it looks at more of what it is told than the score."""
+    uses_fidelity = False
+    """Whether it asks for evaluations that are shorter than a full one."""
 
     def __init__(
         self,
@@ -41,26 +52,50 @@ class Searcher(ABC):
         self._seen: set[str] = set()
         self._initial = [architecture for architecture in initial if feasible(architecture)]
         self.history: list[tuple[Architecture, float]] = []
+        """What was fully evaluated, with its score, in order."""
+
+    @property
+    def fidelity(self) -> float:
+        """The share of a full evaluation, in (0, 1], that what was asked for last shall get."""
+        return 1.0
 
     @abstractmethod
     def ask(self) -> list[Architecture]:
-        """Return the next architectures to score, all new; an empty list when nothing new can be found."""
+        """Return the next architectures to evaluate; an empty list when nothing new can be found.
 
-    def tell(self, architectures: Sequence[Architecture], scores: Sequence[float]) -> None:
-        """Take in the scores (higher is better) of architectures that were asked for."""
-        self.history.extend(zip(architectures, scores, strict=True))
+        It may be told of fewer than it asked for, where a budget ends, and is not asked again then.
+        """
+
+    def tell(self, architectures: Sequence[Architecture], values: Values) -> None:
+        """Take in the values of architectures that were asked for, in order.
+
+        Args:
+            architectures: The first of those asked for, or all.
+            values: Their scores, or score and further objectives of each; higher is better. See `Values`.
+        """
+        if len(architectures) == 0:
+            return
+        table = np.asarray(values, np.float64).reshape(len(values), -1)
+        pairs = list(zip(architectures, map(tuple, table.tolist()), strict=True))
+        if self.fidelity == 1.0:
+            self.history.extend((architecture, vector[0]) for architecture, vector in pairs)
+        self._told(pairs)
+
+    def _told(self, evaluated: Sequence[tuple[Architecture, tuple[float, ...]]]) -> None:
+        """Learn from what was told, in order; `history` has it already. By default nothing is learned."""
+        del evaluated
 
     @property
     def ranked(self) -> list[tuple[Architecture, float]]:
-        """All scored architectures, best first; equal scores by their strings, scores that are not finite last."""
+        """What was fully evaluated, best first; equal scores by their strings, scores that are not finite last."""
         return sorted(self.history, key=lambda pair: best_first(*pair))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is needed to continue exactly here."""
+        """Return what is needed to continue exactly here; taken between a `tell` and the next `ask`."""
         return {
             "seen": sorted(self._seen),
-            "initial": self._initial,
-            "history": self.history,
+            "initial": list(self._initial),
+            "history": list(self.history),
             "rng": self.rng.bit_generator.state,
         }
 
@@ -78,6 +113,15 @@ class Searcher(ABC):
         self._seen.add(key)
         return True
 
+    def _next_initial(self, count: int) -> list[Architecture]:
+        """Return up to `count` of the initial architectures that were not proposed yet, best first."""
+        taken: list[Architecture] = []
+        while self._initial and len(taken) < count:
+            architecture = self._initial.pop(0)
+            if self._accept(architecture):
+                taken.append(architecture)
+        return taken
+
     def _collect(self, propose: Callable[[], Architecture], count: int, attempts: int) -> list[Architecture]:
         """Return up to `count` accepted proposals out of so many attempts."""
         accepted: list[Architecture] = []
@@ -88,6 +132,29 @@ class Searcher(ABC):
             if self._accept(architecture):
                 accepted.append(architecture)
         return accepted
+
+    def _draw(self, count: int, attempts: int = 50) -> list[Architecture]:
+        """Return up to `count` new architectures drawn from the space, in up to `attempts` draws for each.
+
+        Where draws find too little, what is feasible is rare: known architectures are mutated then.
+        """
+        drawn = self._collect(lambda: self.space.sample(self.rng), count, attempts * count)
+        missing = count - len(drawn)
+        known = [architecture for architecture, _ in self.history] or drawn
+        if not missing or not known:
+            return drawn
+
+        return drawn + self._collect(lambda: self._neighbour(self._one_of(known)), missing, attempts * missing)
+
+    def _neighbour(self, architecture: Architecture) -> Architecture:
+        """Return a mutant that differs in one decision; the architecture itself where it has no valid neighbour."""
+        try:
+            return self.space.mutate(architecture, self.rng)
+        except ArchitectureError:
+            return architecture
+
+    def _one_of(self, architectures: Sequence[Architecture]) -> Architecture:
+        return architectures[int(self.rng.integers(len(architectures)))]
 
 
 SEARCHERS: Registry[Searcher] = Registry("searcher")
