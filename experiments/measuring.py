@@ -62,7 +62,7 @@ def found_best(run: raynas.Run) -> dict[str, float | None]:
     assert settings is not None
     assert settings.name is not None
     table = raynas.truth(settings.name)
-    ordered = run.search.sort_values(["score", "architecture"], ascending=[False, True])
+    ordered = run.searched.sort_values(["score", "architecture"], ascending=[False, True])
     for text in ordered["architecture"]:
         architecture = space.parse(text)
         if table.knows(architecture, settings.metric):

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raynas.benchmark import BenchmarkResult, benchmark
     from raynas.cluster.launch import run
     from raynas.data import data
     from raynas.networks import Choice, supernet
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Architecture": "raynas.spaces",
+    "BenchmarkResult": "raynas.benchmark",
     "Choice": "raynas.networks",
     "Cost": "raynas.networks.cost",
     "Latency": "raynas.networks.latency",
@@ -31,6 +33,7 @@ _HOMES = {
     "Run": "raynas.report.run",
     "Space": "raynas.spaces",
     "TruthTable": "raynas.truth",
+    "benchmark": "raynas.benchmark",
     "cost": "raynas.networks.cost",
     "costs": "raynas.networks.cost",
     "data": "raynas.data",
@@ -45,6 +48,7 @@ _HOMES = {
 }
 __all__ = [
     "Architecture",
+    "BenchmarkResult",
     "Choice",
     "Cost",
     "Latency",
@@ -53,6 +57,7 @@ __all__ = [
     "Space",
     "TruthTable",
     "__version__",
+    "benchmark",
     "cost",
     "costs",
     "data",
@@ -71,7 +76,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'raynas' has no attribute '{name}'")
     home = importlib.import_module(_HOMES[name])
-    # ``raynas.truth`` and ``raynas.data`` stay the packages, which can be called like their functions
+    # ``raynas.truth``, ``raynas.data`` and the like stay the packages, which can be called like their functions
     value = home if home.__name__ == f"{__name__}.{name}" else getattr(home, name)
     globals()[name] = value
     return value

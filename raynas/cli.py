@@ -57,6 +57,31 @@ def run(
 
 
 @app.command()
+def search(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="searcher=NAME budget=N seconds=S objectives=[score,flops_m] 'constraints.flops_m=[null,330]' "
+            "verify=K seed=N, and the searcher's options (raynas ls keys 'search.*').",
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the search's folder.")] = False,
+) -> None:
+    """Search under a run's trained supernets; the run stays as it is."""
+    from raynas.cluster.run_search import search_run
+    from raynas.report.run import load
+    from raynas.report.text import print_search
+
+    found = search_run(load(run_folder), None, overrides or [], console=None if quiet else console)
+    if quiet:
+        console.print(str(found.path), highlight=False, soft_wrap=True)
+    else:
+        print_search(console, found)
+
+
+@app.command()
 def report(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     figures: Annotated[Path | None, typer.Option(help="A folder to write the page's figures to, as SVG.")] = None,
@@ -70,6 +95,26 @@ def report(
     if figures is not None:
         found.write_figures(figures)
     print_summary(console, found)
+
+
+@app.command()
+def benchmark(
+    searcher: Annotated[str, typer.Argument(help="A searcher's name; see `raynas ls searchers`.")],
+    truth: Annotated[str, typer.Argument(help="A shipped table's name, or a file.")],
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="budget=300 seeds=100 constraints.flops_m=[null,60] ..., and the searcher's own options.",
+        ),
+    ] = None,
+) -> None:
+    """Let a searcher play on a truth table alone, over many seeds, and print its regret."""
+    from raynas.benchmark.command import print_result, read_options
+    from raynas.benchmark.command import run as play
+
+    given, reference = read_options(options or [])
+    print_result(console, play(searcher, truth, given), reference)
 
 
 @app.command("ls")

@@ -32,7 +32,7 @@ from raynas.data import DATA
 from raynas.errors import ConfigError, nearest
 from raynas.methods import CURRICULA, PARTITIONS, REGULARIZERS, SAMPLERS, SHARINGS, MethodPlan
 from raynas.registry import Registry
-from raynas.search import SCHEDULERS, SEARCHERS
+from raynas.search import SCHEDULERS, SCORE, SEARCHERS
 from raynas.spaces import SPACES
 from raynas.training.scoring import ScoreProtocol
 from raynas.training.settings import OptimizerSettings
@@ -267,7 +267,21 @@ class VerifySettings(Section):
 class SearchSettings(Component):
     """The path search at the end, by the sub-supernets that survived or the only one; other keys are the searcher's."""
 
-    budget: Annotated[int, Field(ge=1, description="architectures scored")] = 400
+    budget: Annotated[int, Field(ge=1, description="architectures scored; short evaluations count as shares")] = 400
+    seconds: Annotated[
+        float | None, Field(gt=0, description="nothing more is asked for after so many; null for no limit of time")
+    ] = None
+    objectives: Annotated[
+        list[str],
+        Field(description="score, then costs to be minimised (params_m, flops_m, latency_ms, latency_ms/DEVICE)"),
+    ] = [SCORE]
+    constraints: Annotated[
+        dict[str, tuple[float | None, float | None]],
+        Field(description="by cost, the least and the most allowed: flops_m: [null, 330]"),
+    ] = {}
+    latency: Annotated[
+        str | None, Field(description="a truth table that holds costs by device; null for the run's truth")
+    ] = None
     pool: PoolSettings = PoolSettings()
     verify: VerifySettings = VerifySettings()
 

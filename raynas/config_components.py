@@ -13,6 +13,7 @@ from raynas.config_errors import explain
 from raynas.config_findings import Findings
 from raynas.config_landmarks import check_landmarks
 from raynas.config_partition import check_partition, check_partition_keys
+from raynas.config_search import check_search
 from raynas.config_sections import (
     DEFAULT_METRIC,
     DEFAULT_PARTITION,
@@ -71,6 +72,7 @@ def check_components(plain: dict[str, Any]) -> Findings:
     _check_truth(findings, plain, chosen, data_name)
     for key in ("search.verify.recipe", "truth.train.recipe"):
         findings.recipe_network(key, section(plain, key), space_name)
+    check_search(findings, plain)
     check_landmarks(findings, plain, space_name)
     _check_batch_norm(findings, plain)
     _check_label_smoothing(findings, plain, data_name)

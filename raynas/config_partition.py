@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from raynas.config_findings import Findings
 from raynas.config_sections import DEFAULT_PARTITION_ROUNDS, section
@@ -12,7 +13,8 @@ from raynas.errors import ConfigError
 from raynas.methods import PARTITIONS, Stack
 from raynas.methods.partition import Partition
 from raynas.methods.partition_given import GivenPartition
-from raynas.search import SCHEDULERS
+from raynas.search import SCHEDULERS, PartitionRule
+from raynas.search.tune_rules import TuneRule
 from raynas.spaces import Space
 
 
@@ -28,6 +30,7 @@ def check_partition(findings: Findings, plain: dict[str, Any], stack: Stack, sch
     findings.problems += [f"'{key}': {objection}" for objection in objections]
     levels = [_rounds(section(plain, "train"), level == partition.levels - 1) for level in range(partition.levels)]
     _check_levels(findings, plain, partition)
+    _check_new_partitions(findings, plain, partition, scheduler)
     counts = None if objections else findings.attempt(key, lambda: _part_counts(partition, stack.space, levels))
     for (rounds_key, rounds), count in zip(levels, counts or (), strict=False):
         if count == 1 or not isinstance(rounds, int):
@@ -68,6 +71,30 @@ def _check_levels(findings: Findings, plain: dict[str, Any], partition: Partitio
             f"'train.level_rounds': the partition has one level, whose rounds are train.partition_rounds, got "
             f"{rounds}; leave it out"
         )
+
+
+def _check_new_partitions(findings: Findings, plain: dict[str, Any], partition: Partition, scheduler: str) -> None:
+    """Refuse a scheduler that makes partitions while they train where these could not be split, or calibrated."""
+    if scheduler not in SCHEDULERS:
+        return
+    rule = SCHEDULERS.get(scheduler)
+    breeds = _is_rule(rule) and rule.births is not PartitionRule.births
+    copies = _is_rule(rule) and issubclass(rule, TuneRule) and rule.copies
+    given = section(section(plain, "method"), "partition")
+    if (breeds or copies) and partition.levels > 1:
+        findings.problems.append(
+            f"'scheduler': {scheduler} makes partitions that overlap with others, which no further level could split; "
+            f"got {partition.levels} levels in method.partition, give one"
+        )
+    if breeds and given.get("calibration", "none") != "none":
+        findings.problems.append(
+            f"'scheduler': {scheduler} makes partitions that the root has no yardstick for; "
+            "set method.partition.calibration=none"
+        )
+
+
+def _is_rule(maker: object) -> TypeGuard[type[PartitionRule]]:
+    return inspect.isclass(maker) and issubclass(maker, PartitionRule)
 
 
 def check_partition_keys(findings: Findings, plain: dict[str, Any], method: dict[str, Any]) -> None:

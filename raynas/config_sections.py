@@ -16,7 +16,7 @@ DEFAULT_RANKED = 250
 """Architectures on which a ranking is measured."""
 PARTITION_KEYS = ("restart", "calibration", "calibration_architectures")
 """Keys of the partition's section that are not the partition's options."""
-SEARCH_KEYS = ("budget", "pool", "verify")
+SEARCH_KEYS = ("budget", "seconds", "objectives", "constraints", "latency", "pool", "verify")
 """Keys of the search section that are not the searcher's options."""
 Metric = Literal["test_accuracy", "valid_accuracy"]
 """What can count as quality in a truth table."""

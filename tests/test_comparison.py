@@ -141,7 +141,7 @@ def test_what_was_found_is_the_best_by_score_that_truth_knows() -> None:
     found = measuring.found_best(run)  # type: ignore[arg-type]
     assert found["found_accuracy"] == table.query(known[1], "valid_accuracy")
     assert found["best_rank"] == 1 + sum(table.values("valid_accuracy") > found["found_accuracy"])
-    run.search = search.iloc[1:2]
+    run.searched = search.iloc[1:2]
     assert measuring.found_best(run) == {"best_rank": None, "found_accuracy": None}  # type: ignore[arg-type]
 
 

@@ -13,9 +13,11 @@ import pytest
 import raynas
 from raynas.catalogue import catalogue
 from raynas.config import Config, load_config, validate
+from raynas.config_sections import SEARCH_KEYS
 from raynas.errors import ConfigError
 from raynas.methods import PARTITIONS
 from raynas.methods.partition_given import GivenPartition
+from raynas.search import SEARCHERS
 from raynas.truth import TruthTable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,9 +47,20 @@ def test_defaults_are_filled_in_also_those_of_components() -> None:
     config = validate(GOOD)
     assert config.space.options == {"connected": True}
     assert config.network == {"channels": 8, "cells": 2, "affine": False, "track": False}
-    assert config.scheduler.model_dump() == {"name": "greedy", "every": 2, "keep": 0.5, "survivors": 2}
+    assert config.scheduler.model_dump() == {
+        "name": "greedy",
+        "every": 2,
+        "keep": 0.5,
+        "survivors": 2,
+        "confidence": 0.9,
+    }
     assert config.search.options["population"] == 50
     assert validate(config.model_dump(mode="json")) == config
+
+
+def test_no_searchers_option_is_called_like_a_key_of_the_search_section() -> None:
+    for name in SEARCHERS:
+        assert not set(SEARCHERS.options_model(name).model_fields) & {"name", *SEARCH_KEYS}, name
 
 
 @pytest.mark.parametrize(
@@ -74,6 +87,19 @@ def test_defaults_are_filled_in_also_those_of_components() -> None:
         ({"method.partition.decisions": ["3<-0", "3<-0"]}, "named more than once"),
         ({"search.verify": {"recipe": {"network": {"chanels": 2}}}}, "'search.verify.recipe.network.chanels'"),
         ({"search.verify": {"recipe": {"network": {"track": 1}}}}, "always have track=true; leave it out"),
+        ({"search.budget": 0}, "'search.budget': input should be greater than or equal to 1, got 0"),
+        ({"search.seconds": 0}, "'search.seconds': input should be greater than 0, got 0"),
+        ({"search.objectives": []}, "'search.objectives': the first must be 'score'"),
+        ({"search.objectives": ["flops_m"]}, "'search.objectives': the first must be 'score'"),
+        ({"search": {"name": "nsga2", "objectives": ["score", "flops_m", "flops_m"]}}, "'flops_m' stands in it twice"),
+        ({"search": {"name": "nsga2", "objectives": ["score", "params"]}}, "'params' is no cost, did you mean"),
+        ({"search": {"name": "nsga2", "objectives": ["score", "latency_ms/pixel3"]}}, "has no source: digits201 does"),
+        ({"search.objectives": ["score", "flops_m"]}, "the searcher evolution looks at the score only"),
+        ({"search.constraints": {"flop_m": [None, 1]}}, "'search.constraints.flop_m': 'flop_m' is no cost"),
+        ({"search.constraints": {"flops_m": [None, None]}}, "[null, null] limits nothing"),
+        ({"search.constraints": {"flops_m": [2, 1]}}, "nothing is at least 2 and at most 1"),
+        ({"search.constraints": {"flops_m": 5}}, "'search.constraints.flops_m'"),
+        ({"search.latency": "nowhere.npz"}, "'search.latency': no truth table at nowhere.npz"),
         ({"scheduler": {"survivors": 9}}, "survivors is 9, but there are only 5 partitions"),
         ({"scheduler": {"every": 9}}, "nothing would ever be rejected"),
         ({"train": 5}, "'train' must be a section with keys (batch_size, lr,"),

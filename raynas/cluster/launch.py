@@ -14,15 +14,15 @@ from raynas.cluster.header import header_lines, truth_text
 from raynas.cluster.hooks import Hooks
 from raynas.cluster.landmarks import LandmarkSurvey
 from raynas.cluster.partition_tree import leaves_after, split_all, with_calibration
-from raynas.cluster.path_search import search_paths
+from raynas.cluster.path_search import Supernets, make_searcher, search_costs, search_paths
 from raynas.cluster.plan import Plan, checked, draft_plan
 from raynas.cluster.pool_actor import start_pool
 from raynas.cluster.resources import Resources
 from raynas.cluster.session import ray_starting
-from raynas.cluster.standalone_tasks import train_all
 from raynas.cluster.supernet_actor import start_supernet
 from raynas.cluster.truth_build import PARTIAL, Building
 from raynas.cluster.truth_plan import plan_configured
+from raynas.cluster.verification import verify
 from raynas.config import Config, load_config
 from raynas.errors import RunError
 from raynas.methods import Line
@@ -30,20 +30,18 @@ from raynas.report.folder import RunFolder, create_folder, refuse_existing
 from raynas.report.run import Run, load
 from raynas.report.tables import RunTables, Tree, Verified
 from raynas.report.text import print_header, print_line, print_summary, training_progress
-from raynas.search import PartitionRule
-from raynas.search.found import Found, best_found
+from raynas.search import Birth, PartitionRule, PartitionTree, PoolEntry, Searcher
+from raynas.search.found import Found
+from raynas.streams import stream
 from raynas.tracking import Recorder
 from raynas.tracking.console import ConsoleTracker
 from raynas.tracking.jsonl import JsonlTracker
 from raynas.tracking.wandb import WandbTracker, choose_mode
 from raynas.training.checkpoint import load_state, save_state
+from raynas.training.job import SupernetJob
 from raynas.training.ledger import Ledger, Span
-from raynas.training.standalone import StandaloneRecipe
 from raynas.training.weights import Version
 from raynas.training.worker import RoundReport
-
-FIRST_VERIFY_SEED = 1_000
-"""Verification has seeds of its own: with those of a truth table it would only repeat the table's trainings."""
 
 
 def run(
@@ -147,8 +145,7 @@ class Launch:
         for level in range(self.plan.depth):
             states = self.train_level(level, states, root["trainer"]["supernet"])
         self.survivors = tuple(states) if self.plan.partitions else ()
-        searched = {Version(label, s["images_trained"]): s["trainer"]["supernet"] for label, s in states.items()}
-        found = search_paths(self.plan, searched, self.data, self.pool.entries(), self.ledger, self.lines)
+        found = self.search(states)
         verified = self.verify(found)
         self.finish(found, verified)
 
@@ -243,10 +240,24 @@ class Launch:
     def train_partitions(
         self, rule: PartitionRule, parents: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, dict[str, Any]]:
-        """Train a level's partitions, which inherit from trainers' states, as Tune trials; return survivors' states."""
+        """Train a level's partitions, which inherit from trainers' states, as Tune trials; return survivors' states.
+
+        They come in the order of the plan, where children stand behind their parents.
+        """
         from raynas.cluster.partition_trials import run_partition_trials
 
         launched = time.time()
+        tree = PartitionTree({label: self.plan.partitions[label] for label in self.plan.levels[-1]})
+        halves = stream(self.config.seed, "breed", len(self.plan.levels))
+        rule.seeded(stream(self.config.seed, "scheduler", len(self.plan.levels)))
+        rule.breed = lambda parent, keep: tree.breed(parent, keep, halves)
+
+        def bear(birth: Birth, rounds_before: int) -> SupernetJob:
+            part = tree.spaces.get(birth.child)  # one that was not bred is a copy
+            plan = self.plan
+            self.plan = plan.with_child(birth, part, rounds_before) if part else plan.with_copy(birth, rounds_before)
+            return self.plan.jobs[birth.child]
+
         kept = run_partition_trials(
             self.plan,
             rule,
@@ -259,38 +270,53 @@ class Launch:
                 on_complete=self.pool.commit,
                 on_give_up=self.recorder.give_up,
                 on_report=self.report,
+                on_birth=bear,
             ),
         )
         self.ledger.close_gap("startup", launched)
-        return {label: load_state(self.folder.checkpoint(label)) for label in kept}
+        return {label: load_state(self.folder.checkpoint(label)) for label in self.plan.partitions if label in kept}
+
+    def search(self, states: Mapping[str, Mapping[str, Any]]) -> list[Found]:
+        """Search under the supernets whose states these are, starting from the candidate pool."""
+        plan, settings = self.plan, self.config.search
+        labels = tuple(states)
+        supernets = Supernets(
+            plan.supernets,
+            {Version(label, s["images_trained"]): s["trainer"]["supernet"] for label, s in states.items()},
+            lambda architecture: plan.owner(architecture, labels),
+            self.lines,
+        )
+        costs = search_costs(self.config, settings, plan.space, plan.data)
+        initial = [entry.architecture for entry in self.pool.entries()]
+        rng = stream(self.config.seed, "search")
+        searcher = make_searcher(settings, plan.space, costs, supernets.owner, initial, rng)
+        found = search_paths(
+            self.config, settings, supernets, searcher, costs, data=plan.data, stored=self.data, ledger=self.ledger
+        )
+        self.pool.commit(self._proposed(searcher, supernets))
+        return found
+
+    def _proposed(self, searcher: Searcher, supernets: Supernets) -> dict[str, list[PoolEntry]]:
+        """Return what a search puts into the candidate pool, by the supernet that scored it."""
+        protocol, proposed = self.config.score.protocol.name, dict[str, list[PoolEntry]]()
+        for architecture, score in searcher.proposals:
+            owner = str(supernets.owner(architecture))
+            entry = PoolEntry(architecture, score, protocol, owner, self.versions.get(owner, 0))
+            proposed.setdefault(owner, []).append(entry)
+        return proposed
 
     def verify(self, found: Sequence[Found]) -> list[Verified]:
         """Train the best architectures of the search stand-alone."""
-        settings = self.config.search.verify
-        best = best_found(found, settings.top)
-        if not best:
-            return []
-        seeds = tuple(range(FIRST_VERIFY_SEED, FIRST_VERIFY_SEED + settings.seeds))
-        recipe: StandaloneRecipe | None = settings.recipe
-        if recipe is None:
-            assert self.plan.truth is not None  # without truth a configuration without a recipe is refused
-            recipe = StandaloneRecipe.model_validate(self.plan.truth.source["recipe"])
-        verified = {}
-        trained = train_all(
+        return verify(
             self.plan.space,
-            [f.architecture for f in best],
-            self.data,
-            recipe,
-            seeds,
+            self.config.search.verify,
+            found,
+            truth=self.plan.truth,
+            stored=self.data,
             resources=self.resources,
+            ledger=self.ledger,
+            console=self.console,
         )
-        with training_progress(self.console) as progress:
-            task = progress.add_task(f"{'verify':<9}", total=len(best))
-            for architecture, results, span in trained:
-                self.ledger.add([span], standalone=sum(result.images_trained for result in results))
-                verified[architecture.text] = results
-                progress.advance(task)
-        return [Verified(f, seeds, tuple(verified[f.architecture.text])) for f in best]
 
     def report(self, report: RoundReport) -> None:
         """Take in one round of one supernet; of one done again, as its process died before it was saved, the costs."""
@@ -307,7 +333,7 @@ class Launch:
     def finish(self, found: Sequence[Found], verified: Sequence[Verified]) -> None:
         """Write everything that is known only at the end, and the page."""
         staleness = self.pool.staleness(self.versions)
-        tree = Tree(self.plan.partitions, self.plan.parents, self.survivors, self.splits)
+        tree = Tree(self.plan.partitions, self.plan.parents, self.survivors, self.splits, self.plan.born)
         self.tables.write(tree, found, verified, self.pool.rows(), staleness)
         self.ledger.save(self.folder.ledger)
         self.recorder.finish(self.tables.summary)
@@ -324,5 +350,5 @@ class Launch:
             project=config.wandb.project,
             entity=config.wandb.entity,
         )
-        console = ConsoleTracker(self.console, lambda label: self.plan.supernets[label].total_rounds, width)
+        console = ConsoleTracker(self.console, lambda label: self.plan.supernets[label].own_rounds, width)
         return Recorder([JsonlTracker(self.folder.metrics)], [console, wandb])

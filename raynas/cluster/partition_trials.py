@@ -9,16 +9,19 @@ from typing import Any
 
 from ray import ObjectRef, tune
 
+from raynas.cluster.births import inherited_states
 from raynas.cluster.hooks import Hooks
 from raynas.cluster.plan import Plan
 from raynas.cluster.resources import Resources
 from raynas.cluster.schedulers import TurnScheduler
 from raynas.cluster.trainable import CHECKPOINT_FILE, PartitionTrial
 from raynas.cluster.tune_callback import ReportCallback
+from raynas.cluster.tune_schedulers import tune_scheduler
 from raynas.data import ImageData
 from raynas.errors import RunError
 from raynas.report.folder import RunFolder
 from raynas.search import PartitionRule
+from raynas.search.tune_rules import TuneRule
 from raynas.training.weights import Weights
 from raynas.training.worker import PoolLike
 
@@ -52,6 +55,10 @@ def run_partition_trials(
         RunError: No surviving partition could be trained.
     """
     labels, level = plan.levels[-1], len(plan.levels)
+    tunes = rule if isinstance(rule, TuneRule) else None
+    scheduler = TurnScheduler(rule, hooks, folder) if tunes is None else tune_scheduler(tunes, hooks, folder)
+    copies = tunes is not None and tunes.copies
+    kept = 4 + tunes.every if tunes is not None and tunes.copies else 2  # what a copy begins from may be that old
     weights = {label: Weights.of(state["supernet"]) for label, state in parents.items()}
     children = {label: plan.parents[label] for label in labels if plan.parents[label] in parents}
     trainable = tune.with_parameters(  # the fields of Shared; the images are in the object store already
@@ -65,13 +72,13 @@ def run_partition_trials(
     )
     tuner = tune.Tuner(
         tune.with_resources(trainable, Resources.of(plan.config.ray).bundle),
-        param_space={"partition": tune.grid_search(list(labels))},
-        tune_config=tune.TuneConfig(scheduler=TurnScheduler(rule, hooks), reuse_actors=True),
+        param_space={"partition": tune.grid_search(list(labels)), **({"lr_factor": 1.0} if copies else {})},
+        tune_config=tune.TuneConfig(scheduler=scheduler, reuse_actors=True),
         run_config=tune.RunConfig(
             name="tune" if plan.depth == 1 else f"tune-{level}",
             storage_path=str(folder.path.absolute()),
             callbacks=[ReportCallback(hooks)],
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_frequency=1),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=kept, checkpoint_frequency=1),
             failure_config=tune.FailureConfig(max_failures=3),
             verbose=0,
         ),
@@ -84,6 +91,7 @@ def run_partition_trials(
             with result.checkpoint.as_directory() as directory:
                 shutil.copy(Path(directory) / CHECKPOINT_FILE, folder.checkpoint(label))
             trained.append(label)
+    shutil.rmtree(inherited_states(folder), ignore_errors=True)
     survivors = tuple(label for label in rule.alive if label in trained)
     if not survivors:
         errors = "; ".join(str(error) for error in results.errors) or "no checkpoint was written"

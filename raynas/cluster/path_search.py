@@ -2,88 +2,155 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
-from raynas.cluster.plan import Plan
 from raynas.cluster.resources import Resources
 from raynas.cluster.scoring_service import ScoringService
+from raynas.config import Config, SearchSettings
+from raynas.data import ImageData
 from raynas.methods import Line
-from raynas.search import SEARCHERS, PoolEntry
-from raynas.search.found import Found
-from raynas.streams import stream
+from raynas.search import SCORE, SEARCHERS, Constraints, Cost, Found, Outcome, Searcher, explore
+from raynas.search.constraints import DRAWS, feasible_architectures
+from raynas.spaces import Architecture, Space
+from raynas.training.costs import MEASURED, run_cost
+from raynas.training.job import SupernetJob
 from raynas.training.ledger import Ledger
 from raynas.training.weights import Version
+from raynas.truth import truth
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-    from raynas.data import ImageData
-
 LEAST_SHARE = 4
 """An actor that would score fewer architectures than this costs more to start than it saves."""
 
+_MEASURED_DRAWS = 30
+"""Architectures drawn to see whether limits can be satisfied, where each takes a measurement."""
+
+
+@dataclass(frozen=True)
+class Supernets:
+    """What is searched: supernets with their weights, which together hold the space or what is left of it.
+
+    Args:
+        jobs: By label.
+        states: The weights of each, by its version: its ``state_dict()``.
+        owner: Says which of the labels scores an architecture; None for one that no supernet holds.
+        lines: By label, what makes a supernet's scores comparable with the others'; nothing where one is missing.
+    """
+
+    jobs: Mapping[str, SupernetJob]
+    states: Mapping[Version, Mapping[str, Tensor]]
+    owner: Callable[[Architecture], str | None]
+    lines: Mapping[str, Line]
+
+
+def search_costs(config: Config, settings: SearchSettings, whole: Space, data: ImageData) -> dict[str, Cost]:
+    """Return what gives each cost that a search names among its objectives or constraints."""
+    names = dict.fromkeys([*(name for name in settings.objectives if name != SCORE), *settings.constraints])
+    source = settings.latency or (None if config.truth is None else config.truth.name)
+    table = None if source is None else truth(source)
+    shape = {"input_shape": data.input_shape, "classes": data.classes}
+    return {name: run_cost(name, whole, config.network, shape, table) for name in names}
+
+
+def check_constraints(config: Config, settings: SearchSettings, whole: Space, data: ImageData) -> None:
+    """Refuse constraints that no architecture satisfies, as far as can be found.
+
+    Raises:
+        ConfigError: With what architectures have.
+    """
+    if settings.constraints:
+        constraints = Constraints(settings.constraints, search_costs(config, settings, whole, data))
+        draws = _MEASURED_DRAWS if MEASURED in settings.constraints else DRAWS
+        feasible_architectures(whole, constraints, np.random.default_rng(0), draws)
+
+
+def make_searcher(
+    settings: SearchSettings,
+    whole: Space,
+    costs: Mapping[str, Cost],
+    owner: Callable[[Architecture], str | None],
+    initial: Sequence[Architecture],
+    rng: np.random.Generator,
+) -> Searcher:
+    """Return the searcher of the settings, kept to what satisfies the constraints and is owned by a supernet.
+
+    Raises:
+        ConfigError: Nothing that the supernets hold satisfies the constraints.
+    """
+    constraints = Constraints(settings.constraints, costs)
+
+    def feasible(architecture: Architecture) -> bool:
+        return owner(architecture) is not None and constraints(architecture)
+
+    start = list(dict.fromkeys(initial))
+    if settings.constraints and not any(map(feasible, start)):
+        start += [a for a in feasible_architectures(whole, constraints, rng) if owner(a) is not None][:1]
+    return SEARCHERS.make(settings.name, whole, rng, start, feasible, **settings.options)
+
 
 def search_paths(
-    plan: Plan,
-    supernets: Mapping[Version, Mapping[str, Tensor]],
-    data: ObjectRef[ImageData],
-    pool: Sequence[PoolEntry],
+    config: Config,
+    settings: SearchSettings,
+    supernets: Supernets,
+    searcher: Searcher,
+    costs: Mapping[str, Cost],
+    *,
+    data: ImageData,
+    stored: ObjectRef[ImageData],
     ledger: Ledger,
-    lines: Mapping[str, Line],
 ) -> list[Found]:
     """Search the union of the supernets' spaces, each architecture scored by the supernet that owns it.
 
     Args:
-        plan: The run's plan.
-        supernets: The weights of the supernets that are searched.
-        data: A reference to the images in the object store.
-        pool: The candidate pool, best first: the search starts from it.
+        config: The run's configuration.
+        settings: The search's.
+        supernets: What is searched.
+        searcher: What asks; see `make_searcher`.
+        costs: See `search_costs`.
+        data: The images.
+        stored: A reference to them in the object store.
         ledger: Where time and images are booked.
-        lines: By label, what makes a supernet's scores comparable with the others'; nothing where one is missing.
 
     Returns:
         Everything that was scored, in the order in which it was asked for.
     """
-    versions = {version.label: version for version in supernets}
-    settings = plan.config.search
+    versions = {version.label: version for version in supernets.states}
     with ledger.span("startup"):
         service = ScoringService(
-            {label: plan.supernets[label] for label in versions},
-            plan.data,
+            {label: supernets.jobs[label] for label in versions},
             data,
+            stored,
             slots=max(1, min(ledger.slots, settings.budget // LEAST_SHARE)),
-            resources=Resources.of(plan.config.ray),
+            resources=Resources.of(config.ray),
             ledger=ledger,
         )
-        for version, state in supernets.items():
+        for version, state in supernets.states.items():
             service.publish(version, state)
         service.wait()
-    labels = tuple(versions)
-    searcher = SEARCHERS.make(
-        settings.name,
-        plan.space,
-        stream(plan.config.seed, "search"),
-        list(dict.fromkeys(entry.architecture for entry in pool)),
-        lambda architecture: plan.owner(architecture, labels) is not None,
-        **settings.options,
-    )
-    found: list[Found] = []
+
+    def evaluate(asked: Sequence[Architecture], fidelity: float) -> list[Outcome]:
+        owners = [str(supernets.owner(architecture)) for architecture in asked]
+        wanted = [(versions[owner], architecture) for owner, architecture in zip(owners, asked, strict=True)]
+        outcomes = []
+        for owner, score in zip(owners, service.score_all(wanted, fidelity), strict=True):
+            value = supernets.lines.get(owner, Line())(score.value(config.score.metric))
+            outcomes.append(Outcome(value, score.loss, score.accuracy, owner))
+        return outcomes
+
     with closing(service):
-        while len(found) < settings.budget:
-            asked = searcher.ask()[: settings.budget - len(found)]
-            if not asked:
-                break
-            owners = [str(plan.owner(architecture, labels)) for architecture in asked]
-            scores = service.score_all([(versions[owner], a) for owner, a in zip(owners, asked, strict=True)])
-            values = [
-                lines.get(owner, Line())(score.value(plan.config.score.metric))
-                for owner, score in zip(owners, scores, strict=True)
-            ]
-            searcher.tell(asked, values)
-            for architecture, value, score, owner in zip(asked, values, scores, owners, strict=True):
-                found.append(Found(len(found) + 1, architecture, value, score.loss, score.accuracy, owner))
-    return found
+        return explore(
+            searcher,
+            evaluate,
+            budget=settings.budget,
+            seconds=settings.seconds,
+            objectives=settings.objectives,
+            costs=costs,
+        )

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from raynas.cluster.landmarks import first_landmarks, functions_of, known_in, refuse_crowding
+from raynas.cluster.path_search import check_constraints
 from raynas.cluster.resources import Resources
 from raynas.config import Config
 from raynas.data import ImageData, data
 from raynas.errors import ConfigError
 from raynas.methods import PARTITIONS, Landmark, Partition, Probe, Split
 from raynas.ranking import noise_ceiling
-from raynas.search import SCHEDULERS, PartitionRule
+from raynas.search import SCHEDULERS, Birth, PartitionRule
 from raynas.spaces import Space, space
 from raynas.streams import stream
 from raynas.training.job import RankingSet, SupernetJob
@@ -38,9 +39,12 @@ class Plan:
         root: The root supernet's job.
         jobs: The partitions' jobs, by label.
         partition: Chooses the splits; None where the space is not split.
-        parents: The label of each partition's parent: ``root``, or a partition of the level before.
+        parents: The label of each partition's parent: ``root``, a partition of the level before, or, of one born while
+            its level is trained, one of the same level.
         levels: The partitions' labels, level by level, as far as the tree has grown. A split that depends on weights is
-            known only when these are trained, and a partition that the rule gave up is not split any more.
+            known only when these are trained, and a partition that the rule gave up is not split any more. Those born
+            later stand behind those born before.
+        born: The partitions that were born while their level was trained; their parents go on beside them.
         landmarks: Architectures that a regularizer is told the quality of, and that no ranking is measured on; the
             quality is NaN before it is known.
     """
@@ -57,6 +61,7 @@ class Plan:
     parents: dict[str, str] = field(default_factory=dict)
     levels: tuple[tuple[str, ...], ...] = ()
     landmarks: tuple[Landmark, ...] = ()
+    born: frozenset[str] = frozenset()
 
     @property
     def depth(self) -> int:
@@ -74,9 +79,14 @@ class Plan:
         return [label for label, job in self.jobs.items() if len(job.ranking.architectures) < 2]
 
     def owner(self, architecture: object, among: tuple[str, ...]) -> str | None:
-        """Return the label of the supernet, among these, whose space holds the architecture; None if none does."""
+        """Return the label of the supernet, among these, whose space holds the architecture; None if none does.
+
+        Of several it is the youngest: a child knows its part of the space better than the parent it goes on beside.
+        """
         supernets = self.supernets
-        return next((label for label in among if architecture in supernets[label].space), None)
+        return next(
+            (label for label in reversed(supernets) if label in among and architecture in supernets[label].space), None
+        )
 
     def measured_against(self, table: TruthTable, metric: str) -> Plan:
         """Return the plan with every supernet's ranking measured against a metric of a table.
@@ -117,6 +127,10 @@ class Plan:
         jobs = {label: replace(job, landmarks=known_in(job.space, self.landmarks)) for label, job in self.jobs.items()}
         return replace(self, root=replace(self.root, landmarks=known_in(self.space, self.landmarks)), jobs=jobs)
 
+    def root_job_for(self, label: str, part: Space) -> SupernetJob:
+        """Return the job of a supernet of a part, for its scores alone: nothing is trained or ranked by it."""
+        return replace(self.root, label=label, space=part)
+
     def split(self, label: str) -> Split:
         """Return how a supernet of the last level is split, or the root before there is a level, by what is given."""
         assert self.partition is not None
@@ -135,13 +149,11 @@ class Plan:
         settings, scheduler = self.config.train, self.config.scheduler
         rounds = settings.rounds_of_level(last=len(self.levels) + 1 == self.depth)
         rule = SCHEDULERS.make(scheduler.name, tuple(children), rounds, **scheduler.options) if children else None
-        jobs = {label: _job(self.config, label, part, rule.longest()) for label, (_, part) in children.items() if rule}
-        if self.truth is not None and self.config.truth is not None:
-            metric, roots, aside = self.config.truth.metric, self.root.ranking, self._aside
-            jobs = {
-                label: replace(job, ranking=_ranking_set(self.config, job, self.truth, metric, roots, aside=aside))
-                for label, job in jobs.items()
-            }
+        jobs = {
+            label: self._ranked(_job(self.config, label, part, rule.longest()))
+            for label, (_, part) in children.items()
+            if rule
+        }
         plan = replace(
             self,
             partitions={**self.partitions, **{label: part for label, (_, part) in children.items()}},
@@ -151,6 +163,40 @@ class Plan:
             levels=(*self.levels, tuple(children)),
         )
         return plan._telling_landmarks()
+
+    def with_child(self, birth: Birth, part: Space, rounds_before: int) -> Plan:
+        """Return the plan with a partition more in the last level, which goes on where its parent is.
+
+        Args:
+            birth: Whose child it is.
+            part: Its space.
+            rounds_before: Rounds of the parent's schedule that are over.
+        """
+        job = _job(self.config, birth.child, part, self.jobs[birth.parent].total_rounds)
+        job = self._ranked(replace(job, rounds_before=rounds_before, landmarks=known_in(part, self.landmarks)))
+        return self._bearing(birth, job)
+
+    def with_copy(self, birth: Birth, rounds_before: int) -> Plan:
+        """Return the plan with a copy of a partition in its last level: a child with all of its parent's space."""
+        job = replace(self.jobs[birth.parent], label=birth.child, rounds_before=rounds_before)
+        return self._bearing(birth, job)
+
+    def _bearing(self, birth: Birth, job: SupernetJob) -> Plan:
+        return replace(
+            self,
+            partitions={**self.partitions, birth.child: job.space},
+            jobs={**self.jobs, birth.child: job},
+            parents={**self.parents, birth.child: birth.parent},
+            levels=(*self.levels[:-1], (*self.levels[-1], birth.child)),
+            born=self.born | {birth.child},
+        )
+
+    def _ranked(self, job: SupernetJob) -> SupernetJob:
+        """Return a partition's job with its ranking measured against the truth, where there is one."""
+        if self.truth is None or self.config.truth is None:
+            return job
+        metric, roots, aside = self.config.truth.metric, self.root.ranking, self._aside
+        return replace(job, ranking=_ranking_set(self.config, job, self.truth, metric, roots, aside=aside))
 
 
 def split_supernet(partition: Partition, job: SupernetJob, level: int, probe: Probe | None = None) -> Split:
@@ -197,8 +243,9 @@ def checked(plan: Plan) -> Plan:
         ConfigError: Space, network and data do not go together, the truth table knows fewer than two architectures of
             the space, or the landmarks cannot be had.
     """
-    trial_run(plan.root, plan.data)
     config = plan.config
+    check_constraints(config, config.search, plan.space, plan.data)
+    trial_run(plan.root, plan.data)
     if plan.partition is not None and plan.partition.learned:
         problems = plan.partition.network_objections(replace(plan.root, device="cpu").build(plan.data))
         if problems:

@@ -24,6 +24,11 @@ class PoolProxy:
         share: float = self._call("overlap_after", list(entries))
         return share
 
+    def gain_after(self, entries: Sequence[PoolEntry], protocol: str) -> float:
+        """See `CandidatePool.gain_after`."""
+        rise: float = self._call("gain_after", list(entries), protocol)
+        return rise
+
     def commit(self, proposals: Mapping[str, Sequence[PoolEntry]]) -> float:
         """See `CandidatePool.commit`."""
         share: float = self._call("commit", dict(proposals))

@@ -1,7 +1,8 @@
 """`ScoringService`: scores of architectures by any supernet of a run, measured by all slots at the same time.
 
-A version's weights are put into the object store once, and an actor is told of them once, before the first time it
-needs them: all actors of a machine read the same memory, and a version that is asked for again moves nothing.
+A version's weights are put into the object store once, and an actor fetches them once, the first time it needs them:
+all actors of a machine read the same memory, and a version that is asked for again moves nothing. An actor whose
+process dies is started again, and what it was asked is sent to it again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from raynas.cluster.scoring_actor import ScoringActor
 from raynas.spaces import Architecture
 from raynas.training.job import SupernetJob
 from raynas.training.ledger import Ledger
-from raynas.training.scorer import images_an_architecture
+from raynas.training.scorer import images_scored_on
 from raynas.training.scoring import Score
 from raynas.training.weights import Version, Weights
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from raynas.data import ImageData
 
 Wanted = tuple[Version, Architecture]
+
+RETRIES = 5
+"""So often what an actor was asked is sent again, should its process die."""
 
 
 class ScoringService:
@@ -54,15 +58,14 @@ class ScoringService:
     ) -> None:
         import ray
 
-        self._ledger = ledger
+        self._ledger, self._stored = ledger, stored  # kept, so that an actor that is started again finds the images
         self._forms = {
             label: functools.partial(job.parts().sharing.shared_form, job.space) for label, job in jobs.items()
         }
-        self._images = {label: images_an_architecture(job.protocol, data) for label, job in jobs.items()}
+        self._images = {label: images_scored_on(job.protocol, data) for label, job in jobs.items()}
         self._weights: dict[Version, ObjectRef[Weights]] = {}
-        remote: Any = ray.remote(**resources.options)(ScoringActor)
-        self._actors = [remote.remote(jobs, stored, resources.cpus) for _ in range(slots)]
-        self._held: list[dict[str, Version]] = [{} for _ in self._actors]
+        remote: Any = ray.remote(**resources.options, max_restarts=-1, max_task_retries=RETRIES)(ScoringActor)
+        self._actors = [remote.remote(jobs, [stored], resources.cpus) for _ in range(slots)]
 
     def wait(self) -> None:
         """Return when all actors stand."""
@@ -87,11 +90,15 @@ class ScoringService:
         """Return the scores that one version gives to architectures, in order."""
         return self.score_all([(version, architecture) for architecture in architectures])
 
-    def score_all(self, wanted: Sequence[Wanted]) -> list[Score]:
+    def score_all(self, wanted: Sequence[Wanted], fidelity: float = 1.0) -> list[Score]:
         """Return the scores of architectures, each by a version of its own, in order.
 
         What is equal under shared weights is measured once. Every actor gets an equal share of neighbours: they have
         the most in common that need not be computed twice.
+
+        Args:
+            wanted: Versions and architectures.
+            fidelity: The share of the protocol's images that they are scored on, in (0, 1]; at least two images.
 
         Raises:
             KeyError: A version was not published.
@@ -106,11 +113,13 @@ class ScoringService:
             share = order[place * len(order) // len(self._actors) : (place + 1) * len(order) // len(self._actors)]
             for version, keys_of_version in itertools.groupby(share, key=lambda key: distinct[key][0]):
                 group = list(keys_of_version)
-                waiting.append((version, group, self._ask(place, version, [distinct[key][1] for key in group])))
+                answer = self._ask(place, version, [distinct[key][1] for key in group], self._few(version, fidelity))
+                waiting.append((version, group, answer))
         scores: dict[Hashable, Score] = {}
         for version, group, answer in waiting:
             found, span, evaluated = ray.get(answer)
-            self._ledger.add([span], scored=evaluated * self._images[version.label])
+            images, again = self._images[version.label]
+            self._ledger.add([span], scored=evaluated * ((self._few(version, fidelity) or images) + again))
             scores.update(zip(group, found, strict=True))
         return [scores[key] for key in keys]
 
@@ -121,9 +130,10 @@ class ScoringService:
         for actor in self._actors:
             ray.kill(actor)
 
-    def _ask(self, place: int, version: Version, architectures: Sequence[Architecture]) -> Any:
-        """Send one actor architectures of one version, with a reference to its weights if it has not got them."""
-        weights, held = self._weights[version], self._held[place]
-        news = weights if held.get(version.label) != version else None
-        held[version.label] = version
-        return self._actors[place].score.remote(version, architectures, news)
+    def _few(self, version: Version, fidelity: float) -> int | None:
+        """Return how many images a short evaluation takes; None for a full one."""
+        return None if fidelity == 1.0 else max(2, round(fidelity * self._images[version.label][0]))
+
+    def _ask(self, place: int, version: Version, architectures: Sequence[Architecture], images: int | None) -> Any:
+        """Send one actor architectures of one version."""
+        return self._actors[place].score.remote(version, architectures, [self._weights[version]], images)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,23 @@ PAYLOAD = "payload"
 """Key of a result that carries the whole `RoundReport` (spans, scores) beside the flat metrics."""
 
 _process_started_work = False
+
+
+@dataclass(frozen=True, repr=False)
+class Carried:
+    """The job of a partition that was born while trials ran, in its trial's config; short where that is printed.
+
+    Args:
+        job: The job.
+    """
+
+    job: SupernetJob
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Carried:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<job of {self.job.label}>"
 
 
 @dataclass(frozen=True)
@@ -50,7 +67,9 @@ class Shared:
 class PartitionTrial(tune.Trainable):
     """Trains one partition a round a step; its config is ``{"partition": label}``, the rest comes shared.
 
-    An actor that Tune hands from one trial to another builds its worker anew, so nothing leaks between partitions.
+    The config of a partition that was born later has its job with it, as ``job`` (`Carried`); an ``lr_factor``
+    multiplies the learning rate. An actor that Tune hands from one trial to another builds its worker anew, so nothing
+    leaks between partitions.
     """
 
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
@@ -64,15 +83,25 @@ class PartitionTrial(tune.Trainable):
 
     def _build(self, config: dict[str, Any]) -> None:
         shared, label = self._shared, config["partition"]
+        carried: Carried | None = config.get("job")
+        self._lr_factor = config.get("lr_factor")
+        self._job = self._with_own_lr(shared.jobs[label] if carried is None else carried.job)
         parent = shared.parents.get(label)
         inherited = None if parent is None else parent.tensors()
-        self._worker = SupernetWorker(shared.jobs[label], shared.data, inherited, shared.parent_parts.get(label))
+        self._worker = SupernetWorker(self._job, shared.data, inherited, shared.parent_parts.get(label))
+
+    def _with_own_lr(self, job: SupernetJob) -> SupernetJob:
+        if self._lr_factor is None:
+            return job
+        return replace(job, optimizer=job.optimizer.model_copy(update={"lr": job.optimizer.lr * self._lr_factor}))
 
     def step(self) -> dict[str, Any]:
         """Run one round."""
         report = self._worker.run_round(self._shared.pool)
         startup, self._startup = self._startup, []
         report.spans.extend(startup)
+        if self._lr_factor is not None:
+            report.metrics["lr_factor"] = self._lr_factor
         return {**report.metrics, PAYLOAD: report}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -80,8 +109,15 @@ class PartitionTrial(tune.Trainable):
         save_state(self._worker.state_dict(), Path(checkpoint_dir) / CHECKPOINT_FILE)
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Continue from a saved state: the argument is the folder that `save_checkpoint` wrote to."""
-        self._worker.load_state_dict(load_state(Path(checkpoint) / CHECKPOINT_FILE))
+        """Continue from a saved state: the argument is the folder that `save_checkpoint` wrote to.
+
+        The state of another partition is that of the parent, beside which this one begins.
+        """
+        state = load_state(Path(checkpoint) / CHECKPOINT_FILE)
+        if state["label"] == self._job.label:
+            self._worker.load_state_dict(state)
+        else:
+            self._worker = SupernetWorker.child(self._job, self._shared.data, state)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become another partition's trial."""

@@ -10,6 +10,7 @@ from raynas.methods import (  # noqa: F401  (components register themselves)
     greedy,
     landmark,
     nao,
+    nao_searcher,
     partition_given,
     partition_nonlinear,
     pc_darts,

@@ -51,7 +51,7 @@ def all_figures(run: Run) -> dict[str, str]:
         figures["tau"] = tau_over_rounds(metrics, truth["ceiling"], run.partitions)
     if run.partitions:
         figures["budget"] = budget(run.partitions, metrics)
-    search = run.search
+    search = run.searched
     if len(search):
         figures["search"] = best_so_far(search, list(dict.fromkeys(metrics["trial"])))
     return figures
@@ -165,20 +165,56 @@ def budget(partitions: list[dict[str, Any]], metrics: pd.DataFrame) -> str:
 
 
 def best_so_far(search: pd.DataFrame, labels: list[str]) -> str:
-    """Draw every score of the search and the best so far, over evaluations."""
+    """Draw every score of the search and the best so far, over what was spent."""
     with rc_context(_STYLE):
-        scorers = sorted(search["scorer"].unique())
+        return _svg(search_figure(search, labels))
+
+
+def search_figure(search: pd.DataFrame, labels: Sequence[str] = ()) -> Figure:
+    """Return every score of a search and the best so far, over full evaluations spent.
+
+    Args:
+        search: Its evaluations.
+        labels: The run's supernets, for their colours; those of the search if not given.
+    """
+    scorers = sorted(search["scorer"].unique())
+    with rc_context(_STYLE):
         figure = Figure(figsize=(8.5, _height(3.0, scorers)), layout="constrained")
         axis: Axes = figure.subplots()
-        colour = colours(labels)
+        colour = colours(list(labels) or scorers)
         for scorer in scorers:
             mine = search[search["scorer"] == scorer]
-            axis.scatter(mine["evaluation"], mine["score"], s=9, alpha=0.6, lw=0, color=colour[scorer], label=scorer)
-        axis.plot(search["evaluation"], search["score"].cummax(), color="#111111", lw=1.6, label="best so far")
+            axis.scatter(mine["spent"], mine["score"], s=9, alpha=0.6, lw=0, color=colour[scorer], label=scorer)
+        whole = search[search["fidelity"] == 1.0]
+        axis.plot(whole["spent"], whole["score"].cummax(), color="#111111", lw=1.6, label="best so far")
         low = float(search["score"].quantile(0.05))
         if np.isfinite(low):
             axis.set_ylim(low, None)
         axis.set_xlabel("architectures scored")
         axis.set_ylabel("supernet score")
         axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
-        return _svg(figure)
+    return figure
+
+
+def front_figure(found: pd.DataFrame, front: pd.DataFrame, cost: str) -> Figure:
+    """Return score against a cost of everything found, and the front.
+
+    Args:
+        found: What was evaluated.
+        front: Those of them on the Pareto front.
+        cost: The cost's column.
+    """
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(7.0, 4.0), layout="constrained")
+        axis: Axes = figure.subplots()
+        axis.scatter(found[cost], found["score"], s=9, alpha=0.4, lw=0, color="#888888", label="scored")
+        line = front.sort_values(cost)
+        axis.step(line[cost], line["score"], where="post", color=PALETTE[0], lw=1.4)
+        axis.scatter(line[cost], line["score"], s=16, color=PALETTE[0], label="Pareto front")
+        low = float(found["score"].quantile(0.05))
+        if np.isfinite(low):
+            axis.set_ylim(min(low, float(line["score"].min())), None)
+        axis.set_xlabel(cost)
+        axis.set_ylabel("supernet score")
+        axis.legend(loc="lower right")
+    return figure

@@ -70,6 +70,11 @@ class RunFolder:
         return self.path / "search.parquet"
 
     @property
+    def searches(self) -> Path:
+        """Later searches under the run's supernets, a folder each."""
+        return self.path / "searches"
+
+    @property
     def verified(self) -> Path:
         """Stand-alone trainings of the best, one row a seed."""
         return self.path / "verified.parquet"
@@ -125,7 +130,7 @@ def create_folder(config: Config, name: str) -> RunFolder:
         path = Path(config.out)
         path.mkdir(parents=True)
     else:
-        path = _numbered(Path("runs"), name)
+        path = numbered(Path("runs"), name)
     folder = RunFolder(path)
     folder.checkpoints.mkdir()
     folder.config.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
@@ -133,7 +138,8 @@ def create_folder(config: Config, name: str) -> RunFolder:
     return folder
 
 
-def _numbered(parent: Path, name: str) -> Path:
+def numbered(parent: Path, name: str) -> Path:
+    """Make and return a new folder: ``name``, or ``name-2`` and so on where that exists."""
     parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:

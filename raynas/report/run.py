@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from math import nan
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from raynas.config import Config
-from raynas.errors import RunError, nearest
+from raynas.errors import RaynasError, RunError, nearest
 from raynas.report.folder import RunFolder
+from raynas.report.search_result import SUMMARY, SearchResult
 from raynas.tracking.jsonl import read_jsonl
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from raynas.networks import Supernet
     from raynas.spaces import Space
+    from raynas.truth import TruthTable
 
 
 def number(value: float | None, digits: int) -> str:
@@ -73,9 +76,45 @@ class Run:
         return self._table(self.folder.pool)
 
     @property
-    def search(self) -> pd.DataFrame:
-        """Every architecture that the search scored, in order."""
+    def searched(self) -> pd.DataFrame:
+        """Every architecture that the run's own search scored, in order; `searches` has the later ones."""
         return self._table(self.folder.search)
+
+    @property
+    def searches(self) -> dict[str, SearchResult]:
+        """The searches under this run's supernets that came after it (`search`), by the names of their folders."""
+        folders = sorted(path.parent for path in self.folder.searches.glob(f"*/{SUMMARY}"))
+        truth = self._truth()
+        return {folder.name: SearchResult(folder, truth) for folder in folders}
+
+    def search(self, searcher: str | None = None, **keys: Any) -> SearchResult:
+        """Search under this run's trained supernets, on Ray, and return what was found; the run stays as it is.
+
+        Args:
+            searcher: Its name (``raynas ls searchers``); the run's own if None.
+            keys: ``budget`` (evaluations), ``seconds``, ``objectives``, ``constraints``, ``latency``, ``verify`` (how
+                many of the best are trained stand-alone; none unless given), ``seed``, ``console`` (a rich console for
+                progress), and the searcher's own options: the keys of the configuration's search section.
+
+        Raises:
+            ConfigError: A key is unknown or not allowed, an objective has no source, or nothing satisfies the
+                constraints; nothing was started.
+        """
+        # Ray is known to raynas.cluster alone, which this package must not import: found by name when it is called.
+        found: SearchResult = importlib.import_module("raynas.cluster.run_search").search_run(self, searcher, **keys)
+        return found
+
+    def _truth(self) -> tuple[TruthTable, str] | None:
+        """Return the truth that rankings were measured by, and its metric; None for a run without, or a table lost."""
+        from raynas.truth import truth
+
+        settings = self.config.truth
+        if settings is None:
+            return None
+        try:
+            return truth(self.folder.truth if settings.name is None else settings.name), settings.metric
+        except RaynasError:
+            return None
 
     @property
     def verified(self) -> pd.DataFrame:
@@ -137,7 +176,7 @@ class Run:
         images = data(config.data.name, **config.data.options)
         sharing = SHARINGS.make(config.method.sharing.name, **config.method.sharing.options)
         network = sharing.supernet(
-            self._space_of(label),
+            self.space_of(label),
             input_shape=images.input_shape,
             classes=images.classes,
             seed=config.seed,
@@ -164,7 +203,7 @@ class Run:
             paths[-1].write_text(svg)
         return paths
 
-    def _space_of(self, label: str) -> Space:
+    def space_of(self, label: str) -> Space:
         """Return the (sub)space of a supernet of the run."""
         if label == "root":
             return self.space

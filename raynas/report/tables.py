@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from raynas.training.job import SupernetJob
 from raynas.training.standalone import StandaloneResult
 from raynas.training.worker import RoundReport
 from raynas.truth import TruthTable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WHOLE_RUN = "run"
 """The name under which the ranking of all architectures stands, each scored by the sub-supernet that owns it."""
@@ -65,17 +68,20 @@ class Tree:
         parents: The label of each one's parent.
         survivors: Those that were searched.
         splits: By the label of what was split, what the choice rested on, where it rested on something.
+        born: Those born while their level was trained, whose parents went on beside them.
     """
 
     partitions: Mapping[str, Space] = field(default_factory=dict)
     parents: Mapping[str, str] = field(default_factory=dict)
     survivors: Sequence[str] = ()
     splits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    born: Set[str] = frozenset()
 
     @property
     def split(self) -> list[str]:
         """The partitions that were split further, whose parts took their place."""
-        return [label for label in self.partitions if label in self.parents.values()]
+        split = {parent for label, parent in self.parents.items() if label not in self.born}
+        return [label for label in self.partitions if label in split]
 
 
 class RunTables:
@@ -134,13 +140,8 @@ class RunTables:
         ranking = pd.concat(map(pd.DataFrame, tables), ignore_index=True)
         ranking.sort_values(["trial", "round"], kind="stable", ignore_index=True).to_parquet(self.folder.ranking)
         pd.DataFrame([dict(row) for row in pool]).to_parquet(self.folder.pool)
-        pd.DataFrame([f.row() for f in found]).to_parquet(self.folder.search)
-        rows = [
-            {"architecture": v.found.architecture.text, "seed": seed, **asdict(result)}
-            for v in verified
-            for seed, result in zip(v.seeds, v.results, strict=True)
-        ]
-        pd.DataFrame(rows).to_parquet(self.folder.verified)
+        found_table(found).to_parquet(self.folder.search)
+        verified_table(verified).to_parquet(self.folder.verified)
         _write_json(self.folder.partitions, self._partitions(tree))
         self.summary = finite(
             {
@@ -153,17 +154,19 @@ class RunTables:
     def _merged(self, tree: Tree) -> dict[str, Any]:
         """Return the root's ranking set, scored by the sub-supernets that own its architectures, as a ranking table.
 
-        An architecture's owner is the last sub-supernet on its way down the tree that has trained a round; what a
-        scheduler gave up keeps its last scores. They are calibrated if the run's are; ``score_raw`` never is.
+        An architecture's owner is the one that the search asks, if there is one: of the survivors that hold it, the
+        youngest. Else it is the last sub-supernet on its way down the tree that has trained a round; what a scheduler
+        gave up keeps its last scores. They are calibrated if the run's are; ``score_raw`` never is.
         """
         last = {label: self._ranking[label, report["round"]] for label, report in self._reports.items()}
         scores = {
             label: dict(zip(table["architecture"], range(len(table["truth"])), strict=True))
             for label, table in last.items()
         }
+        youngest = list(reversed(list(tree.partitions)))
+        order = [*(label for label in youngest if label in tree.survivors), *youngest, "root"]
         owners = [
-            next(label for label in (*reversed(list(tree.partitions)), "root") if text in scores.get(label, ()))
-            for text in last["root"]["architecture"]
+            next(label for label in order if text in scores.get(label, ())) for text in last["root"]["architecture"]
         ]
         places = [scores[owner][text] for owner, text in zip(owners, last["root"]["architecture"], strict=True)]
         columns = {
@@ -280,6 +283,27 @@ class RunTables:
             return None
         table, metric = self.truth
         return 1 + int((table.values(metric) > verified.mean(metric)).sum())
+
+
+def found_table(found: Sequence[Found]) -> pd.DataFrame:
+    """Return a row an evaluation, in order; the columns are there even where nothing was evaluated."""
+    import pandas as pd
+
+    columns = ["architecture", *(one.name for one in fields(Found) if one.name not in ("architecture", "costs"))]
+    return pd.DataFrame([f.row() for f in found], columns=None if found else columns)
+
+
+def verified_table(verified: Sequence[Verified]) -> pd.DataFrame:
+    """Return a row an architecture and seed of what was trained stand-alone."""
+    import pandas as pd
+
+    columns = ["architecture", "seed", *(one.name for one in fields(StandaloneResult))]
+    rows = [
+        {"architecture": v.found.architecture.text, "seed": seed, **asdict(result)}
+        for v in verified
+        for seed, result in zip(v.seeds, v.results, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _size(part: Space) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from raynas.report.run import Run, number
+from raynas.report.search_result import SearchResult
 from raynas.report.tables import WHOLE_RUN
 
 _WIDE_ONLY = ("rounds", "spearman", "P@top5%")
@@ -192,3 +194,40 @@ def _ranking_cells(label: str, row: dict[str, Any], *, split: bool) -> dict[str,
         "spearman": number(row["spearman"], 3),
         "P@top5%": number(row["p_at_top5"], 2),
     }
+
+
+def print_search(console: Console, found: SearchResult, k: int = 5) -> None:
+    """Print what a later search found: the front, or the k best, what was verified, and where it is kept."""
+    summary = found.summary
+    front = len(found.objectives) > 1
+    rows = found.pareto() if front else found.top(k)
+    title = "Pareto front" if front else "best by score"
+    console.print(f"[italic]{title}, of {summary['evaluations']:,} scored[/]", highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    columns = ["score", *(name for name in summary["constraints"] | dict.fromkeys(found.objectives[1:]))]
+    columns += ["truth"] if "truth" in rows else []
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("architecture", overflow="fold")
+    for row in rows.to_dict("records"):
+        table.add_row(*(_cell(row[name]) for name in columns), escape(row["architecture"]))
+    console.print(table)
+    if len(found.verified):
+        console.print("trained stand-alone (* the best of them by validation accuracy):", highlight=False)
+        for text, mine in found.verified.groupby("architecture", sort=False):
+            mark = "*" if text == found.best else " "
+            valid, test = mine["valid_accuracy"].mean(), mine["test_accuracy"].mean()
+            line = f" {mark} valid {valid:.2f} %  test {test:.2f} %  {text}"
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
+    console.print(f"best      {found.best}", highlight=False, soft_wrap=True, markup=False)
+    console.print(
+        f"spent     {summary['images_scored']:,} images scored, {summary['images_standalone']:,} stand-alone, "
+        f"{summary['wall_seconds']:.0f} s",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(f"search    {found.path}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _cell(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"

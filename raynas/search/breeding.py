@@ -10,6 +10,15 @@ from raynas.spaces import Architecture, Space
 _ATTEMPTS = 10
 
 
+def redrawn(space: Space, parent: Architecture, probability: float, rng: np.random.Generator) -> tuple[str, ...]:
+    """Return a parent's options, each drawn anew with this chance; the same may come again, or what is not valid."""
+    chosen: list[str] = []
+    for decision, now in zip(space.decisions, parent.options, strict=True):
+        redraw = rng.random() < probability
+        chosen.append(decision.options[int(rng.integers(len(decision.options)))] if redraw else now)
+    return tuple(chosen)
+
+
 def mutant(space: Space, parent: Architecture, probability: float, rng: np.random.Generator) -> Architecture:
     """Return a valid architecture in which each decision was drawn anew with this chance; it always differs.
 
@@ -17,11 +26,7 @@ def mutant(space: Space, parent: Architecture, probability: float, rng: np.rando
     parent itself comes back only where it has no valid neighbour.
     """
     for _ in range(_ATTEMPTS):
-        chosen: list[str] = []
-        for decision, now in zip(space.decisions, parent.options, strict=True):
-            redraw = rng.random() < probability
-            chosen.append(decision.options[int(rng.integers(len(decision.options)))] if redraw else now)
-        options = tuple(chosen)
+        options = redrawn(space, parent, probability, rng)
         if options != parent.options and space.is_valid(options):
             return space.make(options)
     try:

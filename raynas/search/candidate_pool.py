@@ -32,6 +32,10 @@ class CandidatePool:
         """Return the share of the pool, as it would be after these entries alone, that is in it now (0 to 1)."""
         return self.pool.overlap_after(entries)
 
+    def gain_after(self, entries: Sequence[PoolEntry], protocol: str) -> float:
+        """Return by how much these entries alone would raise the mean score of a protocol's best (see `Pool`)."""
+        return self.pool.gain_after(entries, protocol)
+
     def commit(self, proposals: Mapping[str, Sequence[PoolEntry]]) -> float:
         """Let a turn's entries in, by the order of their supernets' labels; return the overlap with the pool before.
 

@@ -22,7 +22,7 @@ def _dominated(values: Matrix) -> NDArray[np.bool_]:
 def _cleaned(values: ArrayLike) -> Matrix:
     """Return (N, K) with minus infinity for what is not a number, so that it dominates nothing."""
     matrix = np.asarray(values, np.float64)
-    matrix = matrix.reshape(len(matrix), -1)
+    matrix = matrix if matrix.ndim == 2 else matrix.reshape(len(matrix), 1)
     return np.where(np.isnan(matrix), -np.inf, matrix)
 
 
@@ -62,8 +62,7 @@ def crowding(values: ArrayLike) -> NDArray[np.float64]:
         order = np.argsort(column, kind="stable")
         ordered = column[order]
         distance[order[[0, -1]]] = np.inf
-        spread = ordered[-1] - ordered[0]
-        if len(order) > 2 and np.isfinite(spread) and spread > 0:
+        if len(order) > 2 and np.isfinite(ordered[[0, -1]]).all() and (spread := ordered[-1] - ordered[0]) > 0:
             distance[order[1:-1]] += (ordered[2:] - ordered[:-2]) / spread
     return distance
 

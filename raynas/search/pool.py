@@ -97,6 +97,24 @@ class Pool:
         future.add(entries)
         return future.overlap(self.entries)
 
+    def gain_after(self, entries: Iterable[PoolEntry], protocol: str, best: int = 20) -> float:
+        """Return by how much the mean score of the best there are now would rise by `add`; nothing is added.
+
+        Args:
+            entries: What would be added; only those of the protocol matter.
+            protocol: The protocol that is looked at.
+            best: At most so many of its best are.
+
+        Returns:
+            The rise, in units of the score; 0 where the mean would not rise, and where the pool is empty.
+        """
+        before = [entry.score for entry in self.ranking(protocol)[:best]]
+        future = Pool(self.capacity, duplicates=self.duplicates)
+        future.add(self.ranking(protocol))
+        future.add(entry for entry in entries if entry.protocol == protocol)
+        after = [entry.score for entry in future.ranking(protocol)[: len(before)]]
+        return max(0.0, float(np.mean(after) - np.mean(before))) if before and after else 0.0
+
     def staleness(self, versions: Mapping[str, int]) -> float:
         """Return the mean age of the scores, in images their supernets were trained on since.
 

@@ -14,6 +14,9 @@ from raynas.errors import ArchitectureError
 from raynas.registry import Registry
 from raynas.spaces import Architecture, Space
 
+_LISTED = 100_000
+"""Spaces of up to so many combinations are looked through where draws find nothing new."""
+
 Feasible = Callable[[Architecture], bool]
 Values: TypeAlias = Sequence[float] | Sequence[Sequence[float]] | NDArray[np.float64]
 """(A,) scores, or (A, K) with the score first and then further objectives; higher is better in every column."""
@@ -86,6 +89,11 @@ class Searcher(ABC):
         del evaluated
 
     @property
+    def proposals(self) -> list[tuple[Architecture, float]]:
+        """What it would put into the candidate pool that it began with, with scores; nothing unless overridden."""
+        return []
+
+    @property
     def ranked(self) -> list[tuple[Architecture, float]]:
         """What was fully evaluated, best first; equal scores by their strings, scores that are not finite last."""
         return sorted(self.history, key=lambda pair: best_first(*pair))
@@ -136,15 +144,25 @@ class Searcher(ABC):
     def _draw(self, count: int, attempts: int = 50) -> list[Architecture]:
         """Return up to `count` new architectures drawn from the space, in up to `attempts` draws for each.
 
-        Where draws find too little, what is feasible is rare: known architectures are mutated then.
+        Where draws find too little, what is feasible is rare: known architectures are mutated then; and a small space
+        is looked through for what is left.
         """
         drawn = self._collect(lambda: self.space.sample(self.rng), count, attempts * count)
         missing = count - len(drawn)
-        known = [architecture for architecture, _ in self.history] or drawn
-        if not missing or not known:
+        if not missing:
             return drawn
+        known = [architecture for architecture, _ in self.history] or drawn
+        if known:
+            drawn += self._collect(lambda: self._neighbour(self._one_of(known)), missing, attempts * missing)
+        return drawn + self._left(count - len(drawn))
 
-        return drawn + self._collect(lambda: self._neighbour(self._one_of(known)), missing, attempts * missing)
+    def _left(self, count: int) -> list[Architecture]:
+        """Return up to `count` new architectures in random order; none where the space is too large to list."""
+        if not count or math.prod(len(decision.options) for decision in self.space.decisions) > _LISTED:
+            return []
+        new = [a for a in self.space.enumerate() if self.space.canonical(a).text not in self._seen]
+        order = iter(self.rng.permutation(len(new)).tolist())
+        return self._collect(lambda: new[next(order)], count, len(new))
 
     def _neighbour(self, architecture: Architecture) -> Architecture:
         """Return a mutant that differs in one decision; the architecture itself where it has no valid neighbour."""

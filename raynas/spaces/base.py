@@ -123,9 +123,7 @@ class Space(ABC):
 
     def is_valid(self, options: tuple[str, ...]) -> bool:
         """Say whether a combination of options, each allowed by itself, is an architecture of the space."""
-        return self._obeys_rule(options) and all(
-            getattr(self, key)(self._architecture(options)) in values for key, values in self._counted.items()
-        )
+        return self._obeys_rule(options) and (not self._counted or self._has_counts(options))
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -255,10 +253,19 @@ class Space(ABC):
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """Return a uniformly chosen valid neighbour: exactly one decision takes another of its options."""
-        options = self._neighbour_options(architecture)
-        if not options:
+        if self.every_combination_is_valid and not self._counted:  # the same draw as below, without listing them all
+            now = architecture.options
+            others = [[o for o in d.options if o != n] for d, n in zip(self._decisions, now, strict=True)]
+            count = sum(map(len, others))
+            place = int(rng.integers(count)) if count else 0
+            for index, options in enumerate(others):
+                if place < len(options):
+                    return self._architecture((*now[:index], options[place], *now[index + 1 :]))
+                place -= len(options)
+        around = self._neighbour_options(architecture)
+        if not around:
             raise ArchitectureError(f"{architecture} has no valid neighbour in {self.name} ({self.label})")
-        return self._architecture(options[int(rng.integers(len(options)))])
+        return self._architecture(around[int(rng.integers(len(around)))])
 
     def crossover(self, a: Architecture, b: Architecture, rng: np.random.Generator) -> Architecture:
         """Return a child that takes each decision's option from one parent or the other with equal chance.
@@ -358,7 +365,13 @@ class Space(ABC):
     def __repr__(self) -> str:
         return f"<{self.name} space, {self.label}: {len(self._decisions)} decisions>"
 
+    def _has_counts(self, options: tuple[str, ...]) -> bool:
+        architecture = self._architecture(options)
+        return all(getattr(self, key)(architecture) in values for key, values in self._counted.items())
+
     def _obeys_rule(self, options: tuple[str, ...]) -> bool:
+        if self.every_combination_is_valid:
+            return True
         return all(self.is_valid_part(index, tuple(options[i] for i in part)) for index, part in enumerate(self.parts))
 
     def _sample_counted(self, rng: np.random.Generator) -> Architecture:
@@ -401,12 +414,14 @@ class Space(ABC):
 
     def _neighbour_options(self, architecture: Architecture) -> list[tuple[str, ...]]:
         now = architecture.options
-        changed = (
+        changed = [
             (*now[:i], option, *now[i + 1 :])
             for i, decision in enumerate(self._decisions)
             for option in decision.options
             if option != now[i]
-        )
+        ]
+        if self.every_combination_is_valid and not self._counted:
+            return changed
         return [options for options in changed if self.is_valid(options)]
 
     def _problem(self, options: tuple[str, ...]) -> str:

@@ -61,7 +61,7 @@ class Nasbench201(Space):
 
     def format_options(self, options: tuple[str, ...]) -> str:
         """Return ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``."""
-        return format_nodes(options, 1, OUTPUT_NODE)
+        return _text(options)
 
     def parse_options(self, text: str) -> tuple[str, ...]:
         """Return the six operations of a cell's string; raises ArchitectureError naming the place."""
@@ -69,7 +69,7 @@ class Nasbench201(Space):
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """Return the first cell, in order of enumeration, that the benchmark's rule calls the same function."""
-        return self._architecture(_representatives()[function_string(architecture.options)])
+        return _canonical(architecture.options)
 
     def shared_form(self, architecture: Architecture) -> Hashable:
         """Return the sum that the output node is; see `shared_value`."""
@@ -161,6 +161,17 @@ def live_edges(options: tuple[str, ...]) -> tuple[bool, ...]:
     """Say of each edge whether it lies on a path from input to output; only these can change the output."""
     carries = [option != "none" for option in options]
     return edges_on_paths(EDGES, carries, {0}, OUTPUT_NODE)
+
+
+@functools.lru_cache(maxsize=65_536)
+def _text(options: tuple[str, ...]) -> str:
+    return format_nodes(options, 1, OUTPUT_NODE)
+
+
+@functools.lru_cache(maxsize=65_536)
+def _canonical(options: tuple[str, ...]) -> Architecture:
+    first = _representatives()[function_string(options)]
+    return Architecture(_text(first), first)
 
 
 @functools.cache

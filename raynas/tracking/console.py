@@ -26,6 +26,7 @@ class ConsoleTracker:
     def log(self, row: Row) -> None:
         """Print the report."""
         total = self._rounds(str(row["trial"]))
+        self._width = max(self._width, len(str(row["trial"])))  # a partition that is born later may have a longer name
         seconds = row["seconds_train"] + row["seconds_score"]
         self._console.print(
             f"{row['trial']:<{self._width}}  round {row['round']:>2}/{total:<2}  loss {row['loss']:.3f} | "

@@ -57,6 +57,8 @@ class SupernetJob:
         pool_capacity: Entries of the candidate pool.
         device: Where it is trained and scored: ``cpu``, or ``cuda`` for the process's GPU.
         calibration: What brings its scores to the root's scale; None for none.
+        rounds_before: Rounds of the schedule that are over when its own training begins: those of the partition whose
+            child it is, and goes on beside.
     """
 
     label: str
@@ -76,6 +78,12 @@ class SupernetJob:
     pool_capacity: int = 100
     device: str = "cpu"
     calibration: Calibration | None = None
+    rounds_before: int = 0
+
+    @property
+    def own_rounds(self) -> int:
+        """The most rounds that it trains itself."""
+        return self.total_rounds - self.rounds_before
 
     def parts(self) -> MethodParts:
         """Return the parts of the method, made anew."""

@@ -34,15 +34,28 @@ class Scorer:
         weights.attach(self._networks[label])
         self._versions[label] = version
 
-    def score(self, version: Version, architectures: Sequence[Architecture]) -> list[Score]:
+    def holds(self, version: Version) -> bool:
+        """Say whether it can score this version."""
+        return self._versions.get(version.label) == version
+
+    def score(
+        self, version: Version, architectures: Sequence[Architecture], images: int | None = None
+    ) -> list[Score]:
         """Return the scores of architectures, in order, under the supernet's protocol.
+
+        Args:
+            version: The weights to score with.
+            architectures: What to score.
+            images: At most so many images, where a short evaluation will do; None for as many as the protocol says.
 
         Raises:
             KeyError: It holds no such version.
         """
-        if self._versions.get(version.label) != version:
+        if not self.holds(version):
             raise KeyError(version)
         protocol = self._jobs[version.label].protocol
+        if images is not None:
+            protocol = protocol.model_copy(update={"images": images})
         return score_architectures(self._networks[version.label], self._data, architectures, protocol)
 
     def different(self, label: str, architectures: Sequence[Architecture]) -> int:
@@ -52,6 +65,11 @@ class Scorer:
 
 def images_an_architecture(protocol: ScoreProtocol, data: ImageData) -> int:
     """Return how many images are passed forward to score one architecture."""
+    return sum(images_scored_on(protocol, data))
+
+
+def images_scored_on(protocol: ScoreProtocol, data: ImageData) -> tuple[int, int]:
+    """Return on how many images an architecture is scored, and on how many its batch norm is calibrated before."""
     images = min(len(data.valid), protocol.images or len(data.valid))
     again = min(len(data.train), protocol.recalibrate_images) if protocol.batch_norm == "recalibrate" else 0
-    return images + again
+    return images, again

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,8 @@ class Trainer:
         curriculum: What changes in the course of the training.
         sharing: Which weights an operation uses: the supernet is made by it.
         apart: The first so many of the held-out images are for scores alone; see `View`.
+        steps_before: Plain steps of the schedule that are over when this training begins: its learning rate and its
+            progress go on from there.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Trainer:
         curriculum: Curriculum | None = None,
         sharing: Sharing | None = None,
         apart: int = 0,
+        steps_before: int = 0,
     ) -> None:
         self.supernet, self.split, self.sampler, self.settings = supernet, train, sampler, settings
         self.regularizer, self.curriculum, self.sharing = regularizer, curriculum, sharing
@@ -98,6 +101,7 @@ class Trainer:
             augmentation=augmentation,
             restart=self._restart,
             apart=apart,
+            before=steps_before * self.step_images,
         )
         self._began = 0.0  # what was spent when the schedule began
         self._target = 0.0  # what is to be spent by the end of the present round
@@ -183,7 +187,8 @@ class Trainer:
     def _lr(self) -> float:
         """Return the learning rate at what is spent by now; a schedule that was begun anew has no warm-up."""
         warm, step = self._began == 0, self.step_images
-        lr = self.settings.lr_at(self.view.spent - self._began, self.view.total - self._began, step=step, warm=warm)
+        spent, total = self.view.before + self.view.spent - self._began, self.view.total - self._began
+        lr = self.settings.lr_at(spent, total, step=step, warm=warm)
         return lr if self._plateau is None else max(lr * self._plateau.scale, min(lr, self.settings.lr_min))
 
     def _parts(self) -> dict[str, Part]:
@@ -196,7 +201,7 @@ class Trainer:
         return {name: part for name, part in parts.items() if part is not None}
 
     def _restart(self) -> None:
-        self._began = self.view.spent
+        self._began = self.view.before + self.view.spent
         self._optimizer.state.clear()
         if self._plateau is not None:
             self._plateau.restart()
@@ -222,6 +227,16 @@ class Trainer:
         if self.augmentation is None:
             return self.split.take(batch)
         return self.split.take_augmented(batch, self.augmentation, self._streams["augment"])
+
+    def continue_schedule(self, state: Mapping[str, Any]) -> None:
+        """Take over where another trainer's learning-rate schedule is, but for what it spent: see `steps_before`.
+
+        Args:
+            state: The other's `state_dict`.
+        """
+        self._began = state["began"]
+        if self._plateau is not None:
+            self._plateau.load_state_dict(state["plateau"])
 
     def state_dict(self) -> dict[str, Any]:
         """Return weights, optimizer, step and random streams; tensors on the CPU, where any process can read them."""

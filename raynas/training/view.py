@@ -38,6 +38,7 @@ class View:
         restart: What `restart` does.
         apart: The first so many of the held-out images are for `score` alone, and `heldout_batch` draws from the
             others; with 0 both use all of them.
+        before: What of the budget, in images, others have spent when this training begins.
     """
 
     def __init__(
@@ -54,8 +55,10 @@ class View:
         augmentation: Augmentation | None,
         restart: Callable[[], None],
         apart: int = 0,
+        before: float = 0.0,
     ) -> None:
         self.supernet, self.train, self.settings, self.total = supernet, train, settings, total
+        self.before = before
         self.heldout, self.apart, self.task_name, self.augmentation = heldout, apart, task, augmentation
         self.task = task_named(task)
         if settings.label_smoothing and not self.task.smooths:
@@ -88,13 +91,13 @@ class View:
 
     @property
     def spent(self) -> float:
-        """What was spent of the budget, in images: those trained, and those scored at what they cost."""
+        """What this training spent of the budget, in images: those trained, and those scored at what they cost."""
         return self._trained + self.settings.scoring_cost * self.images_scored
 
     @property
     def progress(self) -> float:
         """The share of the budget that is spent, 0 to 1."""
-        return min(self.spent / self.total, 1.0)
+        return min((self.before + self.spent) / self.total, 1.0)
 
     def output(self, path: Path, images: Tensor) -> Tensor:
         """Return what one path makes of images (B, C, H, W)."""

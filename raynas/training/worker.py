@@ -18,13 +18,14 @@ from raynas.data import ImageData
 from raynas.methods import Landmark, Line
 from raynas.networks.inherit import inherit
 from raynas.ranking import RankingReport, rank
-from raynas.search import Pool, PoolEntry
+from raynas.search import Pool, PoolEntry, Standing
 from raynas.spaces import Architecture
 from raynas.streams import stream
 from raynas.training.job import SupernetJob
 from raynas.training.ledger import Span
 from raynas.training.scorer import images_an_architecture
 from raynas.training.scoring import Score, score_architectures
+from raynas.training.standing import mean_of_best
 from raynas.training.trainer import Trainer
 
 
@@ -36,6 +37,9 @@ class PoolLike(Protocol):
 
     def overlap_after(self, entries: Sequence[PoolEntry]) -> float:
         """The overlap the pool would have with itself after these entries."""
+
+    def gain_after(self, entries: Sequence[PoolEntry], protocol: str) -> float:
+        """By how much these entries would raise the mean score of a protocol's best."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,13 @@ class RoundReport:
     spans: list[Span]
     images_trained: int
     images_scored: int
+
+    @property
+    def standing(self) -> Standing:
+        """What the supernet is worth after the round, for a rule that spends rounds."""
+        metrics, text = self.metrics, self.metrics["best_candidate"]
+        best = next((entry.architecture for entry in self.entries if entry.architecture.text == text), None)
+        return Standing(float(metrics["standing"]), float(metrics["standing_error"]), float(metrics["pool_gain"]), best)
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,7 @@ class SupernetWorker:
             curriculum=parts.curriculum,
             sharing=parts.sharing,
             apart=job.images_apart(data.train, heldout),
+            steps_before=job.round_steps * job.rounds_before,
         )
         self.round = 0
         self.images_trained = 0
@@ -125,6 +137,23 @@ class SupernetWorker:
         self.inherited_tau: float | None = None
         self._inherits = parent_state is not None
         self._candidates = stream(job.seed, "candidates", job.label)
+
+    @classmethod
+    def child(cls, job: SupernetJob, data: ImageData, parent: Mapping[str, Any]) -> SupernetWorker:
+        """Return the worker of a child that goes on where its parent is.
+
+        It has the parent's weights, method parts and place in the schedule; its momentum and its random streams are
+        its own.
+
+        Args:
+            job: The child's, whose space is a part of the parent's.
+            data: The images.
+            parent: The parent's `state_dict`.
+        """
+        trainer = parent["trainer"]
+        worker = cls(job, data, trainer["supernet"], trainer["parts"])
+        worker.trainer.continue_schedule(trainer)
+        return worker
 
     def run_round(self, pool: PoolLike, landmarks: Sequence[Landmark] | None = None) -> RoundReport:
         """Train one round, score the ranking set, fresh candidates and the best of the pool that are in this space.
@@ -158,6 +187,7 @@ class SupernetWorker:
         report = self._rank(scored.ranked)
         end = time.time()
 
+        standing, error = self._standing(scored.entries[: scored.drawn])
         found, derived = sampler.proposals(), sampler.derived
         entries = scored.entries
         best = max(entries, key=lambda entry: (np.nan_to_num(entry.score, nan=-np.inf), entry.architecture.text))
@@ -174,8 +204,10 @@ class SupernetWorker:
             "best_candidate": best.architecture.text,
             "best_candidate_score": best.score,
             **({} if derived is None else {"derived": derived.text}),
-            "standing": self._standing(entries[: scored.drawn]),
+            "standing": standing,
+            "standing_error": error,
             "pool_overlap": pool.overlap_after([*found, *entries]),
+            "pool_gain": pool.gain_after(entries, job.protocol.name),
             "budget": round(self.trainer.view.spent, 3),
             "finished": sampler.finished,
             **({} if job.calibration is None else scored.line.metrics()),
@@ -231,6 +263,7 @@ class SupernetWorker:
     def state_dict(self) -> dict[str, Any]:
         """Return everything needed to continue exactly here."""
         return {
+            "label": self.job.label,
             "trainer": self.trainer.state_dict(),
             "round": self.round,
             "images_trained": self.images_trained,
@@ -268,13 +301,11 @@ class SupernetWorker:
         value = line(score.value(self.job.protocol.metric))
         return PoolEntry(architecture, value, self.job.protocol.name, self.job.label, self.images_trained)
 
-    @staticmethod
-    def _standing(drawn: Sequence[PoolEntry], best: int = 5) -> float:
-        """Return the mean score of the best few of this round's draws: what the greedy scheduler ranks partitions by.
+    def _standing(self, drawn: Sequence[PoolEntry]) -> tuple[float, float]:
+        """Return the mean score of the best few of this round's draws, which rules compare, and its standard error.
 
         Only draws count, of which every partition has the same number; what the pool knows already would favour those
-        that stand in it. NaN if a score is not a number.
+        that stand in it.
         """
-        distinct = {entry.architecture: entry.score for entry in drawn}
-        scores = np.array(list(distinct.values()))
-        return float("nan") if np.isnan(scores).any() else float(np.mean(np.sort(scores)[-best:]))
+        scores = list({entry.architecture: entry.score for entry in drawn}.values())
+        return mean_of_best(scores, stream(self.job.seed, "standing", self.job.label, self.round))

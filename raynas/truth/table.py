@@ -80,10 +80,19 @@ class TruthTable:
             metric: A metric that shall be known.
             function: The architecture's canonical form, where it is at hand; it is found otherwise.
         """
-        if architecture not in self.space:
-            return False
-        row = self._rows.get(self._key(architecture, function))
+        row = self.row_of(architecture, function)
         return row is not None and (metric is None or bool(np.isfinite(self.values(metric)[row])))
+
+    def row_of(self, architecture: Architecture, function: Architecture | None = None) -> int | None:
+        """Return the row that answers for an architecture; None where there is none.
+
+        Args:
+            architecture: The architecture.
+            function: Its canonical form, where it is at hand; it is found otherwise.
+        """
+        if architecture not in self.space:
+            return None
+        return self._rows.get(self._key(architecture, function))
 
     def query(self, architecture: Architecture | str, metric: str = "test_accuracy") -> float:
         """Return the mean over seeds of a metric.

@@ -27,7 +27,8 @@ class Counter(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         self._round += 1
-        metrics = {"standing": 0.0, "finished": False, "round": self._round}
+        measures = {"standing": 0.0, "standing_error": 0.0, "pool_gain": 0.0, "best_candidate": ""}
+        metrics = {**measures, "finished": False, "round": self._round}
         return {"round": self._round, PAYLOAD: RoundReport(metrics, [], [], [], 0, 0)}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:

@@ -42,8 +42,8 @@ def test_one_supernet_for_the_whole_space(local_ray: None, tmp_path: Path) -> No
     done, printed = run(tmp_path / "spos", truth="digits201")
     assert done.metrics["trial"].tolist() == ["root"]
     assert done.partitions == done.summary["survivors"] == []
-    assert set(done.search["scorer"]) == {"root"}
-    assert len(done.search) == 8
+    assert set(done.searched["scorer"]) == {"root"}
+    assert len(done.searched) == 8
     assert done.summary["ranking"]["root"]["kendall_tau"] is not None
     assert not (done.path / "tune").exists()
     page = (done.path / "report.html").read_text()
@@ -54,7 +54,7 @@ def test_one_supernet_for_the_whole_space(local_ray: None, tmp_path: Path) -> No
         assert words not in printed
     assert "one supernet" in printed
     assert "root tau" in repr(done)
-    net, found = done.supernet(), done.search.iloc[0]
+    net, found = done.supernet(), done.searched.iloc[0]
     again = score_architectures(net, raynas.data("digits"), [done.space.parse(found["architecture"])], PROTOCOL)
     assert again[0].loss == pytest.approx(found["loss"], rel=1e-4)
     with pytest.raises(RunError, match=r"kept no supernet 'rot', did you mean 'root'\?"):

@@ -94,7 +94,7 @@ def test_levels_train_one_after_another(tree: tuple[raynas.Run, str]) -> None:
     assert (done.path / "tune-1").exists()
     assert (done.path / "tune-2").exists()
     assert (done.path / "report.html").read_text().count("<svg") == 4
-    assert set(done.search["scorer"]) <= set(done.summary["survivors"])
+    assert set(done.searched["scorer"]) <= set(done.summary["survivors"])
 
 
 def test_each_inherits_from_its_parent(tree: tuple[raynas.Run, str]) -> None:
@@ -147,7 +147,7 @@ def test_calibration_brings_leaves_to_the_roots_scores(tree: tuple[raynas.Run, s
         entries = [e for e in done.pool.itertuples() if e.scorer == label]
         pooled = [line(score) for score in values(done, label, [entry.architecture for entry in entries])]
         assert [entry.score for entry in entries] == pytest.approx(pooled)
-    for row in done.search.itertuples():
+    for row in done.searched.itertuples():
         line = Line.of(done.metrics.set_index("trial").loc[row.scorer])
         assert row.score == pytest.approx(line(-row.loss))
 
@@ -193,7 +193,7 @@ def test_parts_by_nonlinear_functions_and_what_is_given_up(local_ray: None, tmp_
         count = done.space.nonlinear_functions(done.space.parse(row.architecture))
         assert row.scorer == owner[str(count)]  # what was given up keeps its last scores
     space = done.supernet(survivor).space
-    assert all(done.space.parse(text) in space for text in done.search["architecture"])
+    assert all(done.space.parse(text) in space for text in done.searched["architecture"])
 
 
 def test_one_subspace_is_no_partition(local_ray: None, tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_one_subspace_is_no_partition(local_ray: None, tmp_path: Path) -> None:
     spos, _ = run(tmp_path / "spos", None)
     one, printed = run(tmp_path / "one", {"decisions": [{"1<-0": every}, {"2<-0": every}]})
     assert without_times(one.folder.metrics) == without_times(spos.folder.metrics)
-    assert one.search.equals(spos.search)
+    assert one.searched.equals(spos.searched)
     assert one.pool.equals(spos.pool)
     assert one.ranking.equals(spos.ranking)
     assert one.summary == spos.summary

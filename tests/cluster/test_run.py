@@ -84,7 +84,7 @@ def test_ranking_table_gives_the_reported_taus(tiny: raynas.Run) -> None:
 
 
 def test_search_begins_at_the_pool_and_stays_with_the_survivors(tiny: raynas.Run) -> None:
-    search, survivors = tiny.search, tiny.summary["survivors"]
+    search, survivors = tiny.searched, tiny.summary["survivors"]
     assert len(search) == 30
     assert set(search["scorer"]) <= set(survivors)
     space = raynas.space("nasbench201")
@@ -101,7 +101,7 @@ def _owner(row: Any) -> str:
 
 def test_best_was_trained_stand_alone(tiny: raynas.Run) -> None:
     best = tiny.summary["best"]
-    tops = tiny.search.sort_values(["score", "architecture"], ascending=[False, True])["architecture"].tolist()[:3]
+    tops = tiny.searched.sort_values(["score", "architecture"], ascending=[False, True])["architecture"].tolist()[:3]
     assert [row["architecture"] for row in tiny.summary["verified"]] == tops
     by_validation = tiny.verified.groupby("architecture")["valid_accuracy"].mean()
     assert by_validation[tiny.best] == by_validation.max()
@@ -171,7 +171,7 @@ def test_same_seed_same_run(tiny: raynas.Run, tmp_path: Path) -> None:
     assert not (again.path / "wandb").exists()
     assert without_times(again.folder.metrics) == without_times(tiny.folder.metrics)
     assert again.pool.equals(tiny.pool)
-    assert again.search.equals(tiny.search)
+    assert again.searched.equals(tiny.searched)
     assert again.verified.equals(tiny.verified)
 
 
@@ -198,7 +198,7 @@ def test_a_killed_trial_changes_nothing(tiny: raynas.Run, tmp_path: Path) -> Non
     killer.join()
     assert len(killed) == 1
     assert without_times(again.folder.metrics) == without_times(tiny.folder.metrics)
-    assert again.search.equals(tiny.search)
+    assert again.searched.equals(tiny.searched)
 
 
 def test_more_survivors_than_slots(local_ray: None, tmp_path: Path) -> None:
@@ -207,8 +207,8 @@ def test_more_survivors_than_slots(local_ray: None, tmp_path: Path) -> None:
     changes = {"scheduler": "uniform", "search": search, "train": train, "wandb": {"mode": "disabled"}}
     run = raynas.run({**TINY, **changes, "out": str(tmp_path / "uniform")})
     assert len(run.summary["survivors"]) == 5
-    assert len(set(run.search["scorer"])) >= 3
-    assert run.best == run.search.nlargest(1, "score")["architecture"].iloc[0]
+    assert len(set(run.searched["scorer"])) >= 3
+    assert run.best == run.searched.nlargest(1, "score")["architecture"].iloc[0]
     assert run.summary["verified"] == []
     assert (run.path / "report.html").exists()
 

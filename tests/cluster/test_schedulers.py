@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,20 +20,57 @@ from raynas.training.worker import RoundReport
 QUALITY = {"a": 0.1, "b": 0.5, "c": 0.3, "d": 0.4}
 
 
+def quality(label: str) -> float:
+    """Return what a partition is worth; a child (``b'``) is a little better than its parent (``b``)."""
+    return QUALITY[label.rstrip("'")] + 0.01 * label.count("'")
+
+
+def saved_as(label: str, number: int) -> SimpleNamespace:
+    """Return the stand-in for a checkpoint of a partition after a round."""
+    return SimpleNamespace(checkpoint=(label, number), metrics={"round": number})
+
+
 def report_of(label: str, number: int = 1, finished: bool = False) -> RoundReport:
-    metrics = {"standing": QUALITY[label], "finished": finished, "round": number}
+    measures = {"standing": quality(label), "standing_error": 0.0, "pool_gain": 0.0, "best_candidate": ""}
+    metrics = {**measures, "finished": finished, "round": number}
     return RoundReport(metrics, [], [], [], 0, 0)
 
 
 @dataclass(eq=False)
 class FakeTrial:
-    config: dict[str, str]
+    config: dict[str, Any]
     status: str = Trial.PENDING
     rounds: int = 0
     busy: bool = False
     is_saving: bool = False
     pauses: int = 0
     trial_id: str = ""
+    begins: list[tuple[str, tuple[str, int]]] = field(default_factory=list)
+    run_metadata: Any = field(
+        default_factory=lambda: SimpleNamespace(checkpoint_manager=SimpleNamespace(_latest_checkpoint_result=None))
+    )
+
+    @property
+    def latest_checkpoint_result(self) -> Any:
+        return self.run_metadata.checkpoint_manager._latest_checkpoint_result
+
+    def begin(self) -> None:
+        """Start, as what the latest checkpoint says."""
+        label, latest = self.config["partition"], self.latest_checkpoint_result
+        if latest is not None and latest.checkpoint[0] != label:
+            self.begins.append((label, latest.checkpoint))
+        self.rounds = latest.checkpoint[1] if latest is not None and latest.checkpoint[0] == label else 0
+        self.status, self.busy = Trial.RUNNING, True
+
+    def save(self) -> None:
+        saved = saved_as(self.config["partition"], self.rounds)
+        self.run_metadata.checkpoint_manager._latest_checkpoint_result = saved
+
+    def set_config(self, config: dict[str, Any]) -> None:
+        self.config = config
+
+    def set_experiment_tag(self, tag: str) -> None:
+        assert tag
 
     def is_finished(self) -> bool:
         return self.status in (Trial.TERMINATED, Trial.ERROR)
@@ -93,19 +131,19 @@ class FakeController:
         trial.status = Trial.PENDING
         self.scheduler.on_trial_add(Wrapped(self), trial)  # type: ignore[arg-type]
         if trial.status == Trial.PENDING:  # Tune starts what is pending without asking the scheduler
-            trial.status, trial.busy = Trial.RUNNING, True
+            trial.begin()
 
     def _set_trial_status(self, trial: FakeTrial, status: str) -> None:
         trial.status = status
 
     def run(self, last_first: bool) -> None:
         for _ in range(200):
-            while sum(trial.status == Trial.RUNNING for trial in self.trials) < self.slots:
-                chosen: Any = self.scheduler.choose_trial_to_run(self)
-                if chosen is None:
+            while True:
+                chosen: Any = self.scheduler.choose_trial_to_run(self)  # Tune asks whether there is a slot or not
+                if chosen is None or sum(trial.status == Trial.RUNNING for trial in self.trials) >= self.slots:
                     break
                 assert chosen.status in (Trial.PENDING, Trial.PAUSED)
-                chosen.status, chosen.busy = Trial.RUNNING, True
+                chosen.begin()
             busy = [trial for trial in self.trials if trial.busy]
             if not busy:
                 assert all(trial.is_finished() for trial in self.trials), [trial.status for trial in self.trials]
@@ -122,11 +160,12 @@ class FakeController:
             trial.rounds += 1
             report = report_of(label, trial.rounds, trial.rounds == self.ends.get(label))
             action = self.scheduler.on_trial_result(self, trial, {PAYLOAD: report})  # type: ignore[arg-type]
-            self._execute_action(trial, action)
-            if label in self.unsaved and not trial.is_finished():
+            if label in self.unsaved and action != TrialScheduler.STOP:
                 self.unsaved.remove(label)
-                trial.rounds -= 1
                 self.retry(trial)
+                continue
+            trial.save()
+            self._execute_action(trial, action)
             if label in self.die_waiting and trial.status == Trial.RUNNING and not trial.busy:
                 self.die_waiting.remove(label)
                 self.retry(trial)

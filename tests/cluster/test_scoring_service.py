@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,8 @@ from raynas.cluster.scoring_actor import ScoringActor
 from raynas.cluster.scoring_service import ScoringService
 from raynas.config import load_config
 from raynas.training.ledger import Ledger
-from raynas.training.weights import Version
+from raynas.training.scoring import score_architectures
+from raynas.training.weights import Version, Weights
 from raynas.training.worker import SupernetWorker
 from tests.cluster.test_run import TINY
 
@@ -43,9 +46,9 @@ def state(worker: SupernetWorker) -> dict[str, torch.Tensor]:
     return found
 
 
-def start(plan: Plan, ledger: Ledger | None = None) -> ScoringService:
+def start(plan: Plan, ledger: Ledger | None = None, slots: int = 2) -> ScoringService:
     return ScoringService(
-        plan.supernets, plan.data, ray.put(plan.data), slots=2, resources=Resources(1), ledger=ledger or Ledger()
+        plan.supernets, plan.data, ray.put(plan.data), slots=slots, resources=Resources(1), ledger=ledger or Ledger()
     )
 
 
@@ -83,6 +86,70 @@ def test_scores_are_those_of_a_worker_bit_for_bit(
     service.close()
 
 
+def test_one_replica_and_two_give_the_same_answer(
+    local_ray: None, plan: Plan, workers: dict[str, SupernetWorker]
+) -> None:
+    root, version = workers["root"], Version("root", 128)
+    rng = np.random.default_rng(3)
+    drawn = [root.job.space.sample(rng) for _ in range(11)]
+    answers = []
+    for slots in (1, 2):
+        ledger = Ledger()
+        service = start(plan, ledger, slots)
+        service.publish(version, state(root))
+        answers.append((service.score(version, [*drawn, *drawn]), ledger.images_scored))
+        service.close()
+    assert answers[0] == answers[1]
+    assert answers[0][0][:11] == answers[0][0][11:]
+
+
+def test_a_replica_that_dies_in_the_middle_costs_a_retry(
+    local_ray: None,
+    plan: Plan,
+    workers: dict[str, SupernetWorker],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    class Mortal(ScoringActor):
+        """Dies at its second call, once: when it holds the weights already, which its successor must fetch."""
+
+        calls = 0
+
+        def score(self, *args: Any) -> Any:
+            self.calls += 1
+            if self.calls == 2 and not (tmp_path / "died").exists():
+                (tmp_path / "died").touch()
+                os._exit(1)
+            return super().score(*args)
+
+    monkeypatch.setattr(scoring_service, "ScoringActor", Mortal)
+    ledger = Ledger()
+    service, version, root = start(plan, ledger), Version("root", 128), workers["root"]
+    service.publish(version, state(root))
+    rng = np.random.default_rng(4)
+    before = root.images_scored
+    for _ in range(3):
+        drawn = [root.job.space.sample(rng) for _ in range(8)]
+        assert service.score(version, drawn) == root.score(drawn)
+    assert (tmp_path / "died").exists()
+    assert ledger.images_scored == root.images_scored - before
+    service.close()
+
+
+def test_a_short_evaluation_is_a_score_on_the_first_images(
+    local_ray: None, plan: Plan, workers: dict[str, SupernetWorker]
+) -> None:
+    ledger, root, version = Ledger(), workers["root"], Version("root", 128)
+    service = start(plan, ledger)
+    service.publish(version, state(root))
+    drawn = list({root.job.space.shared_form(a): a for a in root.job.space.enumerate()}.values())[:6]
+    few = root.job.protocol.model_copy(update={"images": 16})
+    expected = score_architectures(root.supernet, plan.data, drawn, few)
+    assert service.score_all([(version, a) for a in drawn], 0.25) == expected
+    assert ledger.images_scored == 6 * 16
+    service.close()
+
+
 def test_what_a_gate_routes_apart_is_scored_apart(local_ray: None) -> None:
     """Blocks of weights: the scores of a worker, and as many evaluations as the actors made."""
     plan = make_plan(load_config({**TINY, "method": {"sharing": {"name": "glow", "blocks": 3, "gate": "random"}}}))
@@ -106,9 +173,10 @@ def test_a_version_is_put_once_and_sent_once(
     class Counting(ScoringActor):
         told = 0
 
-        def score(self, version: Any, architectures: Any, weights: Any) -> Any:
-            self.told += weights is not None
-            return super().score(version, architectures, weights)
+        def fetch(self, stored: Any) -> Any:
+            found = super().fetch(stored)
+            self.told += isinstance(found, Weights)
+            return found
 
         def times_told(self) -> int:
             return self.told
@@ -134,9 +202,11 @@ def test_scorers_use_the_object_stores_memory(
     local_ray: None, plan: Plan, workers: dict[str, SupernetWorker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Open(ScoringActor):
-        def score(self, version: Any, architectures: Any, weights: Any) -> Any:
-            self.weights = weights
-            return super().score(version, architectures, weights)
+        def fetch(self, stored: Any) -> Any:
+            found = super().fetch(stored)
+            if isinstance(found, Weights):
+                self.weights = found
+            return found
 
         def look(self) -> tuple[bool, bool, bool]:
             network, block = self.scorer._networks["root"], self.weights.block

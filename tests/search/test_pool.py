@@ -102,6 +102,29 @@ def test_duplicates_stand_beside_each_other() -> None:
     assert [e.version for e in pool.entries] == [10, 20]
 
 
+def test_the_gain_is_what_the_mean_of_the_best_rises_by() -> None:
+    pool, name = Pool(30), entry(0, 0.0).protocol
+    assert pool.gain_after([entry(0, 1.0)], name) == 0.0
+    pool.add([entry(i, float(i)) for i in range(4)])
+    before = pool.entries
+    assert pool.gain_after([entry(7, 9.0), entry(8, 3.0)], name) == pytest.approx((9 + 3 + 3 + 2) / 4 - 1.5)
+    assert pool.gain_after([entry(7, -9.0)], name) == 0.0
+    assert pool.gain_after([entry(3, 5.0)], name) == pytest.approx(0.5)  # scored anew
+    assert pool.gain_after([entry(3, 0.0)], name) == 0.0
+    assert pool.gain_after([entry(7, float("nan"))], name) == 0.0
+    assert pool.gain_after([entry(i, float("nan")) for i in range(4)], name) == 0.0
+    assert pool.gain_after([entry(7, 9.0, protocol="other")], name) == pool.gain_after([], name) == 0.0
+    assert pool.gain_after([entry(7, 9.0)], "other") == 0.0
+    assert pool.entries == before
+
+
+def test_the_gain_looks_at_the_best_twenty() -> None:
+    pool, name = Pool(30), entry(0, 0.0).protocol
+    pool.add([entry(i, 1.0) for i in range(5)] + [entry(10 + i, 10.0) for i in range(20)])
+    assert pool.gain_after([entry(7, 30.0)], name) == pytest.approx(1.0)
+    assert pool.gain_after([entry(7, 9.0)], name) == 0.0
+
+
 def test_staleness_is_the_mean_age() -> None:
     pool = Pool(5)
     pool.add([entry(0, 1.0, "a", 100), entry(1, 2.0, "b", 50), entry(2, 3.0, "gone", 10)])

@@ -147,6 +147,48 @@ def of(job: SupernetJob, report: RoundReport) -> list[Architecture]:
     return [*job.ranking.architectures, *(entry.architecture for entry in report.entries)]
 
 
+def test_a_child_goes_on_where_its_parent_is() -> None:
+    settings = OptimizerSettings(batch_size=32, lr=0.2)
+    job, pool = replace(make_job(), optimizer=settings, total_rounds=4), CandidatePool(10)
+    parent = SupernetWorker(job, DATA)
+    for _ in range(2):
+        pool.commit({"root": parent.run_round(pool).entries})
+    state = parent.state_dict()
+    part = SPACE.subspace({"3<-0": ["none", "nor_conv_3x3"]})
+    inside = tuple(a for a in job.ranking.architectures if a in part)
+    ranking = RankingSet(inside, tuple(float(i) for i in range(len(inside))))
+    child_job = replace(job, label="child", space=part, ranking=ranking, rounds_before=2)
+    child = SupernetWorker.child(child_job, DATA, state)
+    for name, tensor in child.supernet.state_dict().items():
+        assert torch.equal(tensor, state["trainer"]["supernet"][name])
+    inherited = rank([-score.loss for score in parent.score(inside)], ranking.truth).kendall_tau
+    assert child.trainer.view.progress == 0.5
+    assert not child.trainer._optimizer.state
+    report = child.run_round(pool)
+    assert report.metrics["kendall_tau_inherited"] == pytest.approx(inherited)
+    assert (report.metrics["round"], report.metrics["images_trained"], report.metrics["budget"]) == (1, 128, 128.0)
+    assert child.trainer.view.progress == 0.75
+    assert child.trainer._optimizer.param_groups[0]["lr"] == settings.lr_at(2 * 128 + 3 * 32, 4 * 128)
+    again = SupernetWorker(child_job, DATA)
+    again.load_state_dict(child.state_dict())
+    expected, found = child.run_round(pool).metrics, again.run_round(pool).metrics
+    assert without_times(expected) == without_times(found)
+    assert child.trainer.view.progress == 1.0
+
+
+def test_a_child_takes_over_a_schedule_that_was_begun_anew() -> None:
+    plateau = OptimizerSettings(batch_size=32, schedule="plateau", plateau_patience=0)
+    job, pool = replace(make_job(), optimizer=plateau), CandidatePool(10)
+    parent = SupernetWorker(job, DATA)
+    parent.run_round(pool)
+    parent.trainer.view.restart()
+    assert parent.trainer._plateau is not None
+    parent.trainer._plateau.scale = 0.25
+    child = SupernetWorker.child(replace(job, label="child", rounds_before=1), DATA, parent.state_dict())
+    assert child.trainer._lr() == parent.trainer._lr() == 0.25 * plateau.lr
+    assert child.trainer._began == parent.trainer._began == 128
+
+
 def mixed(heldout: float | None = None, sampler: tuple[str, dict[str, object]] | None = None) -> SupernetJob:
     method = MethodPlan(
         sampler=sampler or ("greedy", {"m": 3, "k": 1, "images": 20}), regularizer=("landmark", {"warmup": 0.0})
