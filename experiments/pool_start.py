@@ -1,13 +1,13 @@
 """Does a search that begins with GreedyNAS's candidate pool find better architectures for the same evaluations?
 
-    python experiments/compare.py run experiments/tables/nasbench_macro.yaml --only greedy      (three supernets)
-    python experiments/pool_start.py                                                            (some minutes)
+    python experiments/compare.py run experiments/tables/nasbench_macro.yaml --only greedy   (three supernets)
+    python experiments/pool_start.py                                                         (some minutes)
 
 GreedyNAS (CVPR 2020), figure 3, on NAS-Bench-Macro at the reduced scale. Each of the three supernets that greedy
-sampling trained scores every architecture of the space once; then searchers play on these scores alone, over many seeds,
-with the pool that the training left as their start and without it. The pool's architectures are evaluated like all
-others. What is found is the best by score; its true accuracy, which no searcher sees, is known of one half of the space,
-which is the half that is searched.
+sampling trained scores every architecture of the space once; then searchers play on these scores alone, over many
+seeds, with the pool that the training left as their start and without it. The pool's architectures are evaluated like
+all others. What is found is the best by score; its true accuracy, which no searcher sees, is known of one half of the
+space, which is the half that is searched.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ SEARCHERS: dict[str, dict[str, Any]] = {
     "regularized_evolution": {},
     "local": {},
     "greedy": {"ramp": 100},
-    "tpe": {},
 }
 EVALUATIONS = (10, 20, 50, 100, 200)
 SEEDS = 100
@@ -51,9 +50,7 @@ def all_scores(seed: int) -> dict[str, float]:
         scores = score_architectures(run.supernet("root"), images, architectures, config.score.protocol)
         metric = config.score.metric
         KEPT.mkdir(parents=True, exist_ok=True)
-        kept.write_text(
-            json.dumps({a.text: s.value(metric) for a, s in zip(architectures, scores, strict=True)})
-        )
+        kept.write_text(json.dumps({a.text: s.value(metric) for a, s in zip(architectures, scores, strict=True)}))
     found: dict[str, float] = json.loads(kept.read_text())
     return found
 

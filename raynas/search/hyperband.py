@@ -9,6 +9,7 @@ architectures, as the space is nearly used up, goes on with 1/eta of those (at l
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
@@ -130,7 +131,7 @@ class BohbSearcher(HyperbandSearcher):
         brackets: As for `hyperband`.
         random: The chance of an architecture to be drawn at random still.
         good: The share of the evaluations that the model takes for good.
-        candidates: The model's draws for each architecture that it proposes.
+        candidates: The model's draws for each architecture that it proposes: the best new one is taken.
     """
 
     _name = "bohb"
@@ -152,11 +153,11 @@ class BohbSearcher(HyperbandSearcher):
 
     def _new(self, count: int) -> list[Architecture]:
         self._model.fit(self._observed)
-        found = self._collect(self._one, count, 10 * count)
+        found: list[Architecture] = []
+        for _ in range(count):
+            if self.rng.random() >= self.random:  # the best candidate that is new, or else a random one
+                found += itertools.islice(filter(self._accept, self._model.propose(self.rng)), 1)
         return found + self._draw(count - len(found))
-
-    def _one(self) -> Architecture:
-        return self.space.sample(self.rng) if self.rng.random() < self.random else self._model.propose(self.rng)
 
 
 def ladder(eta: int, least: float) -> list[float]:

@@ -56,7 +56,7 @@ class BohbModel:
     Args:
         space: The (sub)space.
         good: The share of the evaluations that is good.
-        candidates: Draws of the good density, of which the best by the ratio is proposed.
+        candidates: Draws of the good density for each proposal.
     """
 
     def __init__(self, space: Space, good: float, candidates: int) -> None:
@@ -82,19 +82,17 @@ class BohbModel:
                 self._densities = self._density(ranked[:good]), self._density(ranked[-bad:])
                 return
 
-    def propose(self, rng: np.random.Generator) -> Architecture:
-        """Return the best of some draws; a random architecture where nothing was learned, or no draw is valid."""
-        if self._densities is not None:
-            good, bad = self._densities
-            drawn = good.draw(self.candidates, rng)
-            ratio = np.maximum(good(drawn), 1e-32) / np.maximum(bad(drawn), 1e-32)
-            for place in np.argsort(-ratio, kind="stable"):
-                options = tuple(
-                    decision.options[code] for decision, code in zip(self.space.decisions, drawn[place], strict=True)
-                )
-                if self.space.is_valid(options):
-                    return self.space.make(options)
-        return self.space.sample(rng)
+    def propose(self, rng: np.random.Generator) -> list[Architecture]:
+        """Return the valid ones of some draws of the good density, the best by the ratio first; none if not fitted."""
+        if self._densities is None:
+            return []
+        good, bad = self._densities
+        drawn = np.unique(good.draw(self.candidates, rng), axis=0)
+        ratio = np.maximum(good(drawn), 1e-32) / np.maximum(bad(drawn), 1e-32)
+        decisions = self.space.decisions
+        ranked = (drawn[place] for place in np.argsort(-ratio, kind="stable"))
+        written = (tuple(d.options[code] for d, code in zip(decisions, codes, strict=True)) for codes in ranked)
+        return [self.space.make(options) for options in written if self.space.is_valid(options)]
 
     def _density(self, architectures: Sequence[Architecture]) -> Density:
         codes = [[code[o] for code, o in zip(self._codes, a.options, strict=True)] for a in architectures]

@@ -23,12 +23,13 @@ _NEIGHBOURS = 10
 class OptunaSearcher(Searcher):
     """Asks an Optuna study for architectures, and tells it their values.
 
-    A proposal that was evaluated before is told its value again, at no cost, and the sampler is asked anew; where the
+    A proposal that was evaluated before is told its value again, at no cost, and the sampler is asked anew. Where the
     encoding itself was told before, the trial fails instead, so that no copies of one architecture crowd out what the
-    sampler learns from. A proposal that breaks the validity rule or is infeasible is told as a pruned trial: to TPE
-    worse than all others, to the other samplers nothing. After `attempts` such proposals in a row the study is handed a
-    new neighbour of one of them, which keeps more of what the sampler learned than a random draw; that is the last
-    resort. Initial architectures are handed over first. A value that is not finite is a failed trial.
+    sampler learns from; it does so when the ask ends, as TPE avoids what has no outcome yet. A proposal that breaks the
+    validity rule or is infeasible is a pruned trial: to TPE worse than all others, to the other samplers nothing. After
+    `attempts` such proposals in a row the study is handed a new neighbour of one of them, which keeps more of what was
+    learned than a random draw; that is the last resort. Initial architectures are handed over first. A value that is
+    not finite is a failed trial.
 
     A sampler of several objectives has to know how many they are: its study begins with the first values told, and
     what it is asked before is drawn at random, as these samplers begin anyway.
@@ -50,6 +51,7 @@ class OptunaSearcher(Searcher):
         self._study: optuna.Study | None = None
         self._known: dict[str, BaseDistribution] = {}  # the parameters, once there is a study
         self._asked: list[int] = []  # the trials of what was asked for last
+        self._rejected: list[int] = []  # trials of this ask that are to fail
         self._values: dict[str, tuple[float, ...]] = {}  # what the study was told, by canonical form
         self._written: set[str] = set()  # encodings that the study was told, as texts
 
@@ -70,6 +72,9 @@ class OptunaSearcher(Searcher):
                 break
             batch.append(proposed[0])
             self._asked.append(proposed[1])
+        for trial in self._rejected:
+            self._drop(study, trial, "FAIL")
+        self._rejected = []
         return batch
 
     def state_dict(self) -> dict[str, Any]:
@@ -138,7 +143,7 @@ class OptunaSearcher(Searcher):
             self._written.add(architecture.text)
             study.tell(trial, self._values[form])
         else:
-            self._drop(study, trial, "FAIL")
+            self._rejected.append(trial)
 
     def _hand_over(self, study: optuna.Study, architecture: Architecture) -> int:
         """Return the trial of an architecture that the sampler did not propose."""

@@ -12,7 +12,17 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIIISampler, QMCSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["GPSampler", "KnownCmaEs", "KnownQmc", "NSGAIIISampler", "TPESampler", "TrialState", "distributions"]
+__all__ = [
+    "GPSampler",
+    "KnownCmaEs",
+    "KnownQmc",
+    "NSGAIIISampler",
+    "TPESampler",
+    "TrialState",
+    "distributions",
+    "new_study",
+    "quiet",
+]
 
 
 def distributions(parameters: Mapping[str, tuple[str, ...] | None]) -> dict[str, BaseDistribution]:

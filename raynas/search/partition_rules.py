@@ -61,8 +61,8 @@ class PartitionRule(ABC):
         """Return the turn after the one that gave these standings.
 
         What a finished partition leaves of the budget goes to the others, but none trains for more rounds than
-        `longest`, where its schedule ends: the rest stays unspent. Where no further turn can be paid for, `select` gives
-        nobody up: it would save nothing, and lose what was trained.
+        `longest`, where its schedule ends: the rest stays unspent. Where no further turn can be paid for, what `select`
+        would give up stays: it would save nothing, and lose what was trained.
 
         Args:
             standings: Of each partition that trained in the turn.

@@ -38,9 +38,7 @@ class Scorer:
         """Say whether it can score this version."""
         return self._versions.get(version.label) == version
 
-    def score(
-        self, version: Version, architectures: Sequence[Architecture], images: int | None = None
-    ) -> list[Score]:
+    def score(self, version: Version, architectures: Sequence[Architecture], images: int | None = None) -> list[Score]:
         """Return the scores of architectures, in order, under the supernet's protocol.
 
         Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import raynas
 from raynas.errors import ConfigError
 from raynas.search import SEARCHERS, Outcome, explore
-from raynas.search.hyperband import BohbSearcher, HyperbandSearcher, bracket_size, ladder
+from raynas.search.hyperband import HyperbandSearcher, bracket_size, ladder
 from raynas.search.hyperband_model import BohbModel, Density
 from raynas.spaces import Architecture
 
@@ -68,7 +69,7 @@ def test_table_1_of_the_paper() -> None:
 
 def test_the_ladder_ends_with_exactly_one() -> None:
     assert ladder(3, 1 / 27) == [1 / 27, 1 / 9, 1 / 3, 1.0]
-    assert ladder(3, 0.3) == [1.0]
+    assert ladder(3, 0.4) == [1.0]
     assert ladder(10, 1e-3)[-1] == 1.0
 
 
@@ -76,7 +77,7 @@ def test_the_ladder_ends_with_exactly_one() -> None:
 def test_the_best_are_promoted(name: str) -> None:
     rungs = play(make(name), 30)
     promotions = 0
-    for (before, asked, scores), (fidelity, batch, _) in zip(rungs, rungs[1:], strict=False):
+    for (before, asked, scores), (fidelity, batch, _) in itertools.pairwise(rungs):
         if before < 1.0:
             promotions += 1
             assert fidelity == pytest.approx(3 * before)
@@ -159,7 +160,7 @@ def test_the_model_is_of_the_highest_fidelity_with_enough() -> None:
     upside_down = [(a, -score) for a, score in some]
 
     def mean() -> float:
-        return float(np.mean([sum(o == "nor_conv_3x3" for o in model.propose(rng).options) for _ in range(40)]))
+        return float(np.mean([sum(o == "nor_conv_3x3" for o in model.propose(rng)[0].options) for _ in range(40)]))
 
     enough = model.fewest + 2
     model.fit([some, upside_down[: enough - 1]])
@@ -172,9 +173,7 @@ def test_the_model_is_of_the_highest_fidelity_with_enough() -> None:
 
 def test_bohb_draws_better_than_hyperband() -> None:
     def mean(name: str) -> float:
-        rungs = [play(make(name, seed), 30) for seed in range(3)]
-        return float(np.mean([value(a) for run in rungs for f, batch, _ in run[10:] if f < 0.05 for a in batch]))
+        asked = [play(make(name, seed, levels=[1.0]), 120)[-40:] for seed in range(3)]
+        return float(np.mean([value(architecture) for run in asked for _, batch, _ in run for architecture in batch]))
 
     assert mean("bohb") > mean("hyperband") + 0.7
-    everything_random = make("bohb", random=1.0)
-    assert isinstance(everything_random, BohbSearcher)
