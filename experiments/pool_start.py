@@ -105,22 +105,22 @@ def compare(searcher: str, scores: dict[int, dict[str, float]]) -> dict[str, Any
 
 
 def markdown(found: dict[str, Any]) -> str:
-    """Return the table: what is found after some evaluations, without the pool and with it."""
+    """Return the table: without the pool, with it, and the gain with its interval, after some evaluations."""
     counts = [str(count) for count in EVALUATIONS]
     lines = [
-        f"| searcher | measure | start | {' | '.join(f'{count} evaluations' for count in counts)} |",
-        f"|---|---|---|{'---|' * len(counts)}",
+        f"| searcher | measure | {' | '.join(f'{count} evaluations' for count in counts)} |",
+        f"|---|---|{'---|' * len(counts)}",
     ]
     for searcher, measures in found.items():
-        for measure, digits in (("score", 3), ("accuracy", 2)):
-            for start in ("none", "pool", "difference"):
-                cells = []
-                for count in counts:
-                    mean, low, high = measures[measure][count][start]
-                    cells.append(f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]")
-                unit = "true accuracy, %" if measure == "accuracy" else "supernet score"
-                name = {"none": "no pool", "pool": "pool", "difference": "gain"}[start]
-                lines.append(f"| {searcher} | {unit} | {name} | {' | '.join(cells)} |")
+        for measure, name, digits in (("score", "supernet score", 3), ("accuracy", "true accuracy, %", 2)):
+            cells = []
+            for count in counts:
+                of = measures[measure][count]
+                gain, low, high = of["difference"]
+                before, after = of["none"][0], of["pool"][0]
+                change = f"{gain:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+                cells.append(f"{before:.{digits}f} to {after:.{digits}f}: {change}")
+            lines.append(f"| `{searcher}` | {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

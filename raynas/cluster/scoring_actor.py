@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from raynas.data import ImageData
@@ -20,46 +21,70 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Stored: TypeAlias = "list[ObjectRef[T]]"
-"""Something in the object store: a reference to it in a list, which Ray hands over as it is."""
+"""Something in the object store: a reference to it in a list, which Ray hands over as it is, and does not follow."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What scores are measured with, but for the weights.
+
+    Args:
+        jobs: What can be scored, by label.
+        data: The images, in the object store.
+        threads: Torch threads.
+    """
+
+    jobs: Mapping[str, SupernetJob]
+    data: Stored[ImageData]
+    threads: int
 
 
 class ScoringActor:
     """Scores architectures; made remote by `ScoringService`.
 
-    Args:
-        jobs: What can be scored, by label.
-        data: The images, in a list with a reference to them: Ray warns of an actor that can be started again and has
-            references as its arguments. The service keeps the reference.
-        threads: Torch threads.
+    Made without arguments: what it needs comes with every call, as a reference that is followed once. So an actor that
+    was started anew needs nobody to tell it anything.
     """
 
-    def __init__(self, jobs: Mapping[str, SupernetJob], data: Stored[ImageData], threads: int) -> None:
-        prepare_process(threads)
-        self.scorer = Scorer(jobs, self.fetch(data))
+    def __init__(self) -> None:
+        self._scorer: Scorer | None = None
 
-    def ready(self) -> bool:
-        """Return once the actor stands."""
+    def ready(self, setting: Stored[Setting]) -> bool:
+        """Return once the actor can score."""
+        self.scorer(setting)
         return True
 
+    def scorer(self, setting: Stored[Setting]) -> Scorer:
+        """Return the scorer, made at the first call."""
+        if self._scorer is None:
+            found = self.fetch(setting)
+            prepare_process(found.threads)
+            self._scorer = Scorer(found.jobs, self.fetch(found.data))
+        return self._scorer
+
     def score(
-        self, version: Version, architectures: Sequence[Architecture], stored: Stored[Weights], images: int | None
+        self,
+        version: Version,
+        architectures: Sequence[Architecture],
+        images: int | None,
+        stored: Stored[Weights],
+        setting: Stored[Setting],
     ) -> tuple[list[Score], Span, int]:
         """Return the scores of architectures, in order, when they were measured, and how many had to be evaluated.
-
-        An actor that was started anew holds nothing, and fetches the weights again: so a call can be sent again.
 
         Args:
             version: The weights to score with.
             architectures: What to score.
-            stored: Where they lie, in a list, so that Ray does not fetch them for every call; what is fetched is
-                mapped from the object store, nothing is copied.
             images: As for `Scorer.score`.
+            stored: Where the weights lie; they are mapped from the object store, nothing is copied.
+            setting: Where everything else lies.
         """
         start = time.time()
-        if not self.scorer.holds(version):
-            self.scorer.hold(version, self.fetch(stored))
-        scores = self.scorer.score(version, architectures, images)
-        evaluated = self.scorer.different(version.label, architectures)
+        scorer = self.scorer(setting)
+        if not scorer.holds(version):
+            scorer.hold(version, self.fetch(stored))
+        scores = scorer.score(version, architectures, images)
+        evaluated = scorer.different(version.label, architectures)
         return scores, Span("score", start, time.time()), evaluated
 
     def fetch(self, stored: Stored[T]) -> T:

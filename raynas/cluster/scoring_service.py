@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from raynas.cluster.resources import Resources
-from raynas.cluster.scoring_actor import ScoringActor
+from raynas.cluster.scoring_actor import ScoringActor, Setting
 from raynas.spaces import Architecture
 from raynas.training.job import SupernetJob
 from raynas.training.ledger import Ledger
@@ -58,20 +58,21 @@ class ScoringService:
     ) -> None:
         import ray
 
-        self._ledger, self._stored = ledger, stored  # kept, so that an actor that is started again finds the images
+        self._ledger = ledger
+        self._setting = ray.put(Setting(dict(jobs), [stored], resources.cpus))
         self._forms = {
             label: functools.partial(job.parts().sharing.shared_form, job.space) for label, job in jobs.items()
         }
         self._images = {label: images_scored_on(job.protocol, data) for label, job in jobs.items()}
         self._weights: dict[Version, ObjectRef[Weights]] = {}
         remote: Any = ray.remote(**resources.options, max_restarts=-1, max_task_retries=RETRIES)(ScoringActor)
-        self._actors = [remote.remote(jobs, [stored], resources.cpus) for _ in range(slots)]
+        self._actors = [remote.remote() for _ in range(slots)]
 
     def wait(self) -> None:
         """Return when all actors stand."""
         import ray
 
-        ray.get([actor.ready.remote() for actor in self._actors])
+        ray.get([actor.ready.remote([self._setting]) for actor in self._actors])
 
     def publish(self, version: Version, state: Mapping[str, Tensor]) -> None:
         """Make a version known; older ones of its supernet are forgotten.
@@ -136,4 +137,6 @@ class ScoringService:
 
     def _ask(self, place: int, version: Version, architectures: Sequence[Architecture], images: int | None) -> Any:
         """Send one actor architectures of one version."""
-        return self._actors[place].score.remote(version, architectures, [self._weights[version]], images)
+        return self._actors[place].score.remote(
+            version, architectures, images, [self._weights[version]], [self._setting]
+        )

@@ -209,7 +209,8 @@ def test_scorers_use_the_object_stores_memory(
             return found
 
         def look(self) -> tuple[bool, bool, bool]:
-            network, block = self.scorer._networks["root"], self.weights.block
+            assert self._scorer is not None
+            network, block = self._scorer._networks["root"], self.weights.block
             begin = block.ctypes.data
             tensors = network.state_dict().values()
             inside = all(begin <= tensor.data_ptr() < begin + block.nbytes for tensor in tensors)
