@@ -3,8 +3,8 @@
 RAYNAS_SHARED=FOLDER python experiments/prepare_data.py            (a minute)
 
 FOLDER/data holds the raw files: ``nasbench201/nasbench201.npz``, ``hwnasbench/hw_nasbench201.npz``,
-``nasbench_macro/nasbench_macro.npz`` and ``other_spaces/darts_random_cifar10.npz`` (docs/truth.md lists their fields, and
-where these are public), and in ``cifar10`` what make_cifar10_npz.py reads.
+``nasbench_macro/nasbench_macro.npz`` and ``other_spaces/darts_random_cifar10.npz`` (docs/truth.md lists their fields,
+and where these are public), and in ``cifar10`` what make_cifar10_npz.py reads.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TABLES: dict[str, tuple[str, str, dict[str, object]]] = {
     "nbmacro-cifar10.npz": ("npz-nasbench-macro", "nasbench_macro/nasbench_macro.npz", {}),
     "darts-random-cifar10.npz": ("npz-darts-random", "other_spaces/darts_random_cifar10.npz", {}),
 }
-"""By the table's file: its format, its raw file and the format's options; an option that ends in .npz is a raw file too."""
+"""By the table's file: its format, raw file, and the format's options; an option ending in .npz is a raw file too."""
 IMAGES = "cifar10-valid-16.npz"
 PAPER_IMAGES = "cifar10-valid-32.npz"
 IMAGES_FROM = tuple(f"cifar10/{name}.npz" for name in ("cifar10_train_jpeg", "cifar10_test_jpeg", "nasbench201_split"))

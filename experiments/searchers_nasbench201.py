@@ -1,10 +1,11 @@
 """Every searcher on NAS-Bench-201's own results, and the benchmark's published comparison played again.
 
-    python experiments/searchers_nasbench201.py            (hours on two cores, most of it `gp`; continues where it stopped)
+    python experiments/searchers_nasbench201.py      (hours on two cores, most of it `gp`; continues)
     python experiments/searchers_nasbench201.py random tpe           (only these)
 
-It reads the tables that experiments/prepare_data.py makes. Numbers go to experiments/results/searchers_nasbench201.json;
-what is there already is kept until a searcher's code or its settings change. docs/search.md's tables are written from it.
+It reads the tables that experiments/prepare_data.py makes. Numbers go to
+experiments/results/searchers_nasbench201.json, where what is there already is kept until a searcher's code or its
+settings change; docs/search.md's tables are written from that file.
 
 `whole`: told the validation accuracy after 200 epochs. `published`: told that after 12 epochs, for as many evaluations
 as a time budget allows. The tables have no training times. NAS-Bench-201 gives its searches 12,000 s and NATS-Bench
@@ -15,6 +16,7 @@ as a time budget allows. The tables have no training times. NAS-Bench-201 gives 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -129,12 +131,15 @@ def main(names: Annotated[list[str] | None, typer.Argument(help="Searchers; all 
     """Play what is missing, and write the tables."""
     truth, short, kept = raynas.truth(TRUTH), raynas.truth(SHORT), Kept(RESULTS)
     chosen: Sequence[str] = names or SEARCHERS.names()
-    for entry in (Entry(name, 500, max(PUBLISHED_BUDGETS.values())) for name in PUBLISHED if name in chosen):
-        key = entry.key("published", PUBLISHED_BUDGETS, truth.source["sha256"])
-        kept.get("published", entry.searcher, key, lambda e=entry: play_published(e, truth, short))  # type: ignore[misc]
-    for entry in (entry for entry in entries() if entry.searcher in chosen):
-        key = entry.key("whole", WHOLE, truth.source["sha256"])
-        kept.get("whole", entry.searcher, key, lambda e=entry: play_whole(e, truth, short))  # type: ignore[misc]
+    published = [Entry(name, 500, max(PUBLISHED_BUDGETS.values())) for name in PUBLISHED if name in chosen]
+    whole = [entry for entry in entries() if entry.searcher in chosen]
+    data = truth.source["sha256"]  # of the raw file, that both tables are from
+    keys = {entry: entry.key("published", PUBLISHED_BUDGETS, data) for entry in published}
+    keys |= {entry: entry.key("whole", WHOLE, data) for entry in whole}  # now, while files are what was imported
+    for entry in published:
+        kept.get("published", entry.searcher, keys[entry], partial(play_published, entry, truth, short))
+    for entry in whole:
+        kept.get("whole", entry.searcher, keys[entry], partial(play_whole, entry, truth, short))
         write(kept)
     write(kept)
 

@@ -37,7 +37,7 @@ class Entry:
     searcher: str
     seeds: int
     budget: int
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def label(self) -> str:

@@ -11,6 +11,7 @@ from raynas.benchmark.board import Board, Floats
 from raynas.benchmark.playing import Play
 from raynas.benchmark.settings import PLACE
 from raynas.errors import ConfigError
+from raynas.search import SCORE
 from raynas.search.pareto import hypervolume, on_front
 
 _ROUND = (1, 3)
@@ -57,8 +58,12 @@ def points(board: Board, objectives: Sequence[str], reference: Sequence[float]) 
     """Return the board's entries (N, K) by objective, and the reference (K,), both so that higher is better.
 
     Raises:
-        ConfigError: The reference has not one value an objective.
+        ConfigError: The reference has not one value an objective, or a cost was not looked at.
     """
+    unknown = [name for name in objectives[1:] if name not in board.costs]
+    if objectives[0] != SCORE or unknown:
+        allowed = ", ".join((SCORE, *board.costs))
+        raise ConfigError([f"'objectives' must be '{SCORE}' and costs that were looked at: {allowed}"], PLACE)
     if len(reference) != len(objectives):
         raise ConfigError(
             [f"'reference' must have a value for each of {', '.join(objectives)}, got {len(reference)} values"], PLACE

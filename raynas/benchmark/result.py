@@ -70,25 +70,30 @@ class BenchmarkResult:
         columns |= {"accuracy": mean, "accuracy_low": low, "accuracy_high": high}
         return pd.DataFrame({"evaluations": counts, **columns})
 
-    def hypervolume(self, evaluations: Sequence[int] | None, reference: Sequence[float]) -> pd.DataFrame:
+    def hypervolume(
+        self, evaluations: Sequence[int] | None, reference: Sequence[float], objectives: Sequence[str] | None = None
+    ) -> pd.DataFrame:
         """Return the mean hypervolume of what was found, and its share of the true front's, with 95 % t intervals.
 
-        Both are by what the searcher was told (score and costs), of everything that the board holds.
+        The true front is by the score and costs of everything that the board holds.
 
         Args:
             evaluations: As for `regret`.
             reference: (K,) the least score and the most of each cost that count, each in its own unit.
+            objectives: The score and the costs by which is judged: what the searcher was told unless given. (A searcher
+                of the score alone is the control: a cost that is limited, however widely, is looked up.)
 
         Returns:
             A row each: ``evaluations``, ``hypervolume``, ``share``, both also with ``_low`` and ``_high``.
 
         Raises:
-            ConfigError: A number is not between 1 and the budget, or the reference has not a value an objective.
+            ConfigError: A number is not between 1 and the budget, the reference has not a value an objective, or a cost
+                was not looked at.
         """
         import pandas as pd
 
         counts = checked_evaluations(evaluations, self.budget)
-        values, base = points(self.board, self.objectives, reference)
+        values, base = points(self.board, objectives or self.objectives, reference)
         whole = hypervolume(front_of(values), base)
         mean, low, high = mean_interval(volumes(self.plays, values, base, counts))
         columns = {"hypervolume": mean, "hypervolume_low": low, "hypervolume_high": high}

@@ -66,8 +66,8 @@ class OnPartitions(TrialScheduler):
         """Pass the report on; stop a trial that has reached its end, or whose next round cannot be paid for."""
         label, report = trial.config["partition"], result[PAYLOAD]
         self._take_in(label, report)
-        others = sum(other is not trial and _is_under_way(other) for other in tune_controller.get_trials())
-        over = report.metrics["finished"] or result[TIME] >= self._rule.longest() or self._left <= others
+        owed = sum(other is not trial and self._is_owed(other) for other in tune_controller.get_trials())
+        over = report.metrics["finished"] or result[TIME] >= self._rule.longest() or self._left <= owed
         if over or label in self._ended:
             self._ended.add(label)
             return str(TrialScheduler.STOP)
@@ -76,16 +76,22 @@ class OnPartitions(TrialScheduler):
         return str(super().on_trial_result(tune_controller, trial, result))
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """Return what the scheduler chooses, as long as another round can be paid for; at the end, end all."""
+        """Return what the scheduler chooses, as long as another round can be paid for; at the end, end all.
+
+        A partition that never trained comes first: without a report of its own it could not be searched.
+        """
         trials = tune_controller.get_trials()
-        under_way = sum(map(_is_under_way, trials))
+        new = next((trial for trial in trials if trial.status == Trial.PAUSED and self._is_owed(trial)), None)
+        if new is not None:
+            return new
         chosen = super().choose_trial_to_run(tune_controller) if self._left > 0 else None
-        if chosen is None and not under_way:
+        if chosen is None and not any(map(self._is_owed, trials)):
             for trial in trials:
                 if trial.status == Trial.PAUSED:
                     self._ended.add(trial.config["partition"])
                     tune_controller.stop_trial(trial)
-        return None if chosen is not None and chosen.status == Trial.PAUSED and under_way >= self._left else chosen
+        affordable = self._left > sum(map(self._is_owed, trials))
+        return chosen if affordable or chosen is None or chosen.status == Trial.PENDING else None
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         """Note who was stopped before its end."""
@@ -107,6 +113,11 @@ class OnPartitions(TrialScheduler):
     @property
     def _left(self) -> int:
         return self._rule.budget - self._rule.spent
+
+    def _is_owed(self, trial: Any) -> bool:
+        """Say whether a round of a trial is trained or surely will be, so that what is left has to pay for it."""
+        new = trial.config["partition"] not in self._rounds
+        return trial.status in (Trial.RUNNING, Trial.PENDING) or (trial.status == Trial.PAUSED and new)
 
     def _take_in(self, label: str, report: RoundReport) -> None:
         """Pay for a round and let what it proposes into the pool; of one done again, nothing."""
@@ -138,10 +149,12 @@ class InTurn(OnPartitions):
         return str(TrialScheduler.PAUSE) if any(self._rounds_of(other) <= mine for other in waiting) else action
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """Return the one with the fewest rounds, where there is one to be chosen."""
-        if super().choose_trial_to_run(tune_controller) is None:
-            return None
-        return min(filter(_waits, tune_controller.get_trials()), key=self._rounds_of)
+        """Return the one with the fewest rounds, where one that is paused is to be chosen."""
+        chosen = super().choose_trial_to_run(tune_controller)
+        if chosen is None or chosen.status == Trial.PENDING:
+            return chosen
+        paused = (trial for trial in tune_controller.get_trials() if trial.status == Trial.PAUSED)
+        return min(paused, key=self._rounds_of)
 
     def _rounds_of(self, trial: Any) -> int:
         return self._rounds.get(trial.config["partition"], 0)
@@ -251,8 +264,3 @@ def _made(rule: TuneRule) -> OnPartitions:
 
 def _waits(trial: Any) -> bool:
     return trial.status in (Trial.PENDING, Trial.PAUSED)
-
-
-def _is_under_way(trial: Any) -> bool:
-    """Say whether a round of a trial is trained, or will be without anyone being asked."""
-    return trial.status in (Trial.RUNNING, Trial.PENDING)

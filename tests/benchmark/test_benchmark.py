@@ -146,6 +146,40 @@ def test_several_objectives_are_told_and_their_front_is_measured(digits: TruthTa
         result.hypervolume(None, (80.0,))
 
 
+def test_a_searcher_of_the_score_alone_is_judged_by_a_cost_that_it_was_not_told(digits: TruthTable) -> None:
+    limits = {"flops_m": (None, 100.0)}
+    result = raynas.benchmark("random", digits, constraints=limits, **SMALL)
+    free = raynas.benchmark("random", digits, **SMALL)
+    assert [play.architectures for play in result.plays] == [play.architectures for play in free.plays]
+    assert 0 < result.hypervolume([40], (80.0, 2.0), ("score", "flops_m"))["share"][0] < 1
+    with pytest.raises(ConfigError, match="costs that were looked at: score, flops_m"):
+        result.hypervolume([40], (80.0, 2.0), ("score", "params_m"))
+
+
+def test_short_evaluations_are_a_tables_of_short_trainings(digits: TruthTable) -> None:
+    columns = {name: values[::-1] for name, values in digits.columns.items()}
+    short = TruthTable("short", "nasbench201", digits.texts, columns, {}, "function")
+    given = {"levels": [0.25, 1.0], "fidelities": {0.25: short}, **SMALL}
+    result = raynas.benchmark("hyperband", digits, **given)
+    frame = result.dataframe()
+    for fidelity, table in ((0.25, short), (1.0, digits)):
+        mine = frame[frame["fidelity"] == fidelity]
+        told = [table.query(text, "valid_accuracy") for text in mine["architecture"]]
+        np.testing.assert_allclose(mine["score"], told)
+    assert (frame.groupby("seed")["spent"].max() >= 40).all()
+    for play, curve in zip(result.plays, result.curve, strict=True):
+        whole = np.flatnonzero(play.fidelity == 1.0)
+        assert set(play.incumbent) <= {-1, *whole}
+        best = max(whole[play.spent[whole] <= 20 + 1e-9], key=lambda place: play.score[place])
+        assert curve[19] == result.board.truth[play.entry[best]]
+    with pytest.raises(ConfigError, match=r"asks for 0.037037 of a full evaluation, known are 0.25, 1 \(.*levels="):
+        raynas.benchmark("hyperband", digits, **{**given, "levels": None})
+    with pytest.raises(ConfigError, match="hyperband asks for evaluations that are shorter than a full one"):
+        raynas.benchmark("hyperband", digits)
+    with pytest.raises(ConfigError, match="a share of a full evaluation is between 0 and 1, got 2"):
+        raynas.benchmark("hyperband", digits, fidelities={2: short})
+
+
 def test_figures(digits: TruthTable) -> None:
     results = [raynas.benchmark("random", digits, **SMALL, **options) for options in ({}, {"batch": 5})]
     assert isinstance(results[0].plot(), Figure)

@@ -182,7 +182,7 @@ def test_parts_are_chosen_by_gradients_of_trained_weights(local_ray: None, tmp_p
 
 def test_parts_by_nonlinear_functions_and_what_is_given_up(local_ray: None, tmp_path: Path) -> None:
     partition = {"name": "nonlinear", "groups": [[0, 1], [2], [3]], "calibration": "shift"}
-    scheduler = {"name": "greedy", "every": 1, "survivors": 1, "keep": 0.3}
+    scheduler = {"name": "greedy", "every": 1, "survivors": 1, "keep": 0.3, "confidence": 0.5}
     done, _ = run(tmp_path / "enn", partition, scheduler=scheduler)
     assert [part["size"] for part in done.partitions] == [9105, 5520, 1000]
     assert [part["options"] for part in done.partitions] == [done.partitions[0]["options"]] * 3

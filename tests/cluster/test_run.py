@@ -29,7 +29,7 @@ TINY: dict[str, Any] = {
     "method": {"partition": {"decisions": ["3<-0"]}},
     "train": {"batch_size": 64, "round_images": 256, "root_rounds": 1, "partition_rounds": 10},
     "score": {"images": 64, "architectures": 40},
-    "scheduler": {"name": "greedy", "every": 1, "keep": 0.5},
+    "scheduler": {"name": "greedy", "every": 1, "keep": 0.5, "confidence": 0.5},
     "search": {
         "name": "evolution",
         "budget": 30,

@@ -13,7 +13,7 @@ from tests.cluster.test_evolution_run import CONFIG
 
 pytestmark = pytest.mark.ray
 
-BUDGET = 12
+BUDGET = 15
 OPTIONS: dict[str, dict[str, Any]] = {
     "asha": {"reduction": 2.0},
     "hyperband": {},
@@ -37,9 +37,9 @@ def test_a_run_keeps_its_budget_and_comes_to_its_end(name: str, local_ray: None,
     assert survivors
     assert set(run.searched["scorer"]) <= set(survivors)
     for label, count in rounds.items():
-        state = load_state(run.folder.checkpoint(label)) if run.folder.checkpoint(label).is_file() else None
-        assert state is not None or label not in survivors
-        if state is not None and label in survivors and count:
+        assert count > 0
+        if label in survivors:
+            state = load_state(run.folder.checkpoint(label))
             assert (state["label"], state["round"]) == (label, count)
     if name in ("pbt", "pb2"):
         check_copies(run)
