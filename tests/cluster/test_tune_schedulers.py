@@ -18,8 +18,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "asha": {"reduction": 2.0},
     "hyperband": {},
     "median": {"least": 1},
-    "pbt": {"every": 1, "resample": 1.0},
-    "pb2": {"every": 1},
+    "pbt": {"every": 1, "quantile": 0.5, "resample": 1.0},
+    "pb2": {"every": 1, "quantile": 0.5},
 }
 
 
