@@ -137,7 +137,7 @@ def test_what_was_found_is_the_best_by_score_that_truth_knows() -> None:
     stranger = next(a.text for a in space.enumerate() if space.canonical(a).text not in keys)
     search = pd.DataFrame({"architecture": [known[0], stranger, *known[1:]], "score": [-3.0, -1.0, -2.0, -2.5]})
     truth = SimpleNamespace(name="digits201", metric="valid_accuracy")
-    run = SimpleNamespace(config=SimpleNamespace(truth=truth), space=space, search=search)
+    run = SimpleNamespace(config=SimpleNamespace(truth=truth), space=space, searched=search)
     found = measuring.found_best(run)  # type: ignore[arg-type]
     assert found["found_accuracy"] == table.query(known[1], "valid_accuracy")
     assert found["best_rank"] == 1 + sum(table.values("valid_accuracy") > found["found_accuracy"])
