@@ -87,6 +87,7 @@ def _keys(model: type[BaseModel] = Config, prefix: str = "", section: object = N
             rows.append((prefix + name, f"{default}; {field.description}" if field.description else default))
             rows += _component_keys(prefix + name)
         if inner is not None:
+            rows += _component_keys(prefix + name) if not optional and not field.is_required() else []
             there = None if field.is_required() else field.get_default()
             rows += _keys(inner, f"{prefix}{name}.", there if isinstance(there, inner) else None)
     return rows
@@ -152,12 +153,17 @@ def catalogue(what: str | None = None, pattern: str = "*") -> dict[str, Rows]:
         pattern: A shell pattern that names must match.
 
     Raises:
-        UnknownNameError: There is no such kind.
+        UnknownNameError: There is no such kind, or none of its names matches.
     """
     if what is not None and what not in _KINDS:
         raise UnknownNameError(f"nothing listed under '{what}'{nearest(what, _KINDS)} (allowed: {', '.join(_KINDS)})")
     kinds = [what] if what is not None else [kind for kind in _KINDS if kind != "keys"]
-    return {kind: [row for row in _KINDS[kind]() if _matches(row[0], pattern)] for kind in kinds}
+    listed = {kind: _KINDS[kind]() for kind in kinds}
+    found: dict[str, Rows] = {kind: [row for row in rows if _matches(row[0], pattern)] for kind, rows in listed.items()}
+    if not any(found.values()):
+        names = [name for rows in listed.values() for name, _ in rows]
+        raise UnknownNameError(f"no name in {', '.join(kinds)} matches '{pattern}'{nearest(pattern.strip('*'), names)}")
+    return found
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import raynas
@@ -135,7 +136,7 @@ def list_names(
         console.print(f"[bold]{kind}[/]")
         width = max((len(name) for name, _ in rows), default=0)
         for name, text in rows:
-            console.print(f"  {name:<{width}}  [dim]{text}[/]", highlight=False, soft_wrap=True)
+            console.print(f"  {escape(name):<{width}}  [dim]{escape(text)}[/]", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -264,6 +264,16 @@ class VerifySettings(Section):
     ] = None
 
 
+def _limits(given: object) -> object:
+    """Refuse limits that are no pairs in one sentence that says how they are written."""
+    if not isinstance(given, dict):
+        raise ValueError("limits stand under the costs' names, such as {flops_m: [null, 60]}")
+    for name, limit in given.items():
+        if not isinstance(limit, list | tuple) or len(limit) != 2:
+            raise ValueError(f"the limits of '{name}' are the least and the most, such as [null, 60]")
+    return given
+
+
 class SearchSettings(Component):
     """The path search at the end, by the sub-supernets that survived or the only one; other keys are the searcher's."""
 
@@ -273,10 +283,11 @@ class SearchSettings(Component):
     ] = None
     objectives: Annotated[
         list[str],
-        Field(description="score, then costs to be minimised (params_m, flops_m, latency_ms, latency_ms/DEVICE)"),
+        Field(description="score, then costs to be minimised: params_m, flops_m, latency_ms, latency_ms/DEVICE, ..."),
     ] = [SCORE]
     constraints: Annotated[
         dict[str, tuple[float | None, float | None]],
+        BeforeValidator(_limits),
         Field(description="by cost, the least and the most allowed: flops_m: [null, 330]"),
     ] = {}
     latency: Annotated[

@@ -115,3 +115,16 @@ def test_doctor() -> None:
     done = raynas("doctor")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "a local Ray starts" in done.stdout
+
+
+def test_ls_keys_lists_the_searchers_options_and_shows_brackets() -> None:
+    done = raynas("ls", "keys", "search.*")
+    assert "search.population" in done.stdout
+    assert "of evolution: default 50; Architectures a generation" in done.stdout
+    assert "flops_m: [null, 330]" in done.stdout
+
+
+def test_ls_of_what_matches_nothing_is_told() -> None:
+    done = raynas("ls", "keys", "search.populatoin*")
+    assert done.returncode == 2
+    assert "no name in keys matches 'search.populatoin*', did you mean 'search.population'?" in done.stderr

@@ -98,7 +98,11 @@ def test_no_searchers_option_is_called_like_a_key_of_the_search_section() -> Non
         ({"search.constraints": {"flop_m": [None, 1]}}, "'search.constraints.flop_m': 'flop_m' is no cost"),
         ({"search.constraints": {"flops_m": [None, None]}}, "[null, null] limits nothing"),
         ({"search.constraints": {"flops_m": [2, 1]}}, "nothing is at least 2 and at most 1"),
-        ({"search.constraints": {"flops_m": 5}}, "'search.constraints.flops_m'"),
+        (
+            {"search.constraints": {"flops_m": 5}},
+            "the limits of 'flops_m' are the least and the most, such as [null, 60]",
+        ),
+        ({"search.constraints": "flops_m<5"}, "limits stand under the costs' names, such as {flops_m: [null, 60]}"),
         ({"search.latency": "nowhere.npz"}, "'search.latency': no truth table at nowhere.npz"),
         ({"scheduler": {"survivors": 9}}, "survivors is 9, but there are only 5 partitions"),
         ({"scheduler": {"every": 9}}, "nothing would ever be rejected"),

@@ -289,7 +289,7 @@ class Launch:
         costs = search_costs(self.config, settings, plan.space, plan.data)
         initial = [entry.architecture for entry in self.pool.entries()]
         rng = stream(self.config.seed, "search")
-        searcher = make_searcher(settings, plan.space, costs, supernets.owner, initial, rng)
+        searcher = make_searcher(settings, plan.space, costs, supernets, initial, rng)
         found = search_paths(
             self.config, settings, supernets, searcher, costs, data=plan.data, stored=self.data, ledger=self.ledger
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +39,9 @@ _MEASURED_DRAWS = 30
 class Supernets:
     """What is searched: supernets with their weights, which together hold the space or what is left of it.
 
+    Architectures that are equal under shared weights have the same score: once one was scored, the others may not be
+    proposed any more. (That no function is proposed twice is the searchers' business; these are more.)
+
     Args:
         jobs: By label.
         states: The weights of each, by its version: its ``state_dict()``.
@@ -49,6 +53,25 @@ class Supernets:
     states: Mapping[Version, Mapping[str, Tensor]]
     owner: Callable[[Architecture], str | None]
     lines: Mapping[str, Line]
+    _scored: dict[tuple[str, Hashable], Architecture] = field(default_factory=dict)
+    _forms: dict[str, Callable[[Architecture], Hashable]] = field(default_factory=dict)
+
+    def may_be_proposed(self, architecture: Architecture) -> bool:
+        """Say whether a supernet holds it, and has scored no other that is equal under its weights."""
+        label = self.owner(architecture)
+        if label is None:
+            return False
+        return self._scored.get((label, self._form(label, architecture)), architecture) == architecture
+
+    def scored(self, label: str, architecture: Architecture) -> None:
+        """Note what a supernet has scored."""
+        self._scored.setdefault((label, self._form(label, architecture)), architecture)
+
+    def _form(self, label: str, architecture: Architecture) -> Hashable:
+        if label not in self._forms:
+            job = self.jobs[label]
+            self._forms[label] = functools.partial(job.parts().sharing.shared_form, job.space)
+        return self._forms[label](architecture)
 
 
 def search_costs(config: Config, settings: SearchSettings, whole: Space, data: ImageData) -> dict[str, Cost]:
@@ -76,7 +99,7 @@ def make_searcher(
     settings: SearchSettings,
     whole: Space,
     costs: Mapping[str, Cost],
-    owner: Callable[[Architecture], str | None],
+    supernets: Supernets,
     initial: Sequence[Architecture],
     rng: np.random.Generator,
 ) -> Searcher:
@@ -88,11 +111,11 @@ def make_searcher(
     constraints = Constraints(settings.constraints, costs)
 
     def feasible(architecture: Architecture) -> bool:
-        return owner(architecture) is not None and constraints(architecture)
+        return supernets.may_be_proposed(architecture) and constraints(architecture)
 
     start = list(dict.fromkeys(initial))
     if settings.constraints and not any(map(feasible, start)):
-        start += [a for a in feasible_architectures(whole, constraints, rng) if owner(a) is not None][:1]
+        start += [a for a in feasible_architectures(whole, constraints, rng) if supernets.owner(a) is not None][:1]
     return SEARCHERS.make(settings.name, whole, rng, start, feasible, **settings.options)
 
 
@@ -143,6 +166,8 @@ def search_paths(
         for owner, score in zip(owners, service.score_all(wanted, fidelity), strict=True):
             value = supernets.lines.get(owner, Line())(score.value(config.score.metric))
             outcomes.append(Outcome(value, score.loss, score.accuracy, owner))
+        for owner, architecture in zip(owners, asked, strict=True):
+            supernets.scored(owner, architecture)
         return outcomes
 
     with closing(service):

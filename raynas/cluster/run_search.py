@@ -16,7 +16,7 @@ from raynas.cluster.resources import Resources
 from raynas.cluster.session import ray_starting
 from raynas.cluster.verification import verify
 from raynas.config import Config, load_config
-from raynas.errors import RunError
+from raynas.errors import ConfigError, RunError
 from raynas.methods import Line
 from raynas.report.folder import numbered
 from raynas.report.run import Run
@@ -87,7 +87,10 @@ def search_config(run: Run, searcher: str | None, overrides: Sequence[str], **ke
     plain["search"] = {**own, "name": name}
     if plain["truth"] is not None and plain["truth"]["name"] is None:  # the run trained its truth: it is there now
         plain["truth"] |= {"name": str(run.folder.truth), "train": None}
-    return load_config(plain, [text for text in texts if not text.startswith("search.name=")], **given)
+    try:
+        return load_config(plain, [text for text in texts if not text.startswith("search.name=")], **given)
+    except ConfigError as error:
+        raise ConfigError(error.problems, "the search") from error
 
 
 def _key(name: str) -> str:
@@ -136,7 +139,7 @@ def _search(
     costs = search_costs(config, settings, space, plan.data)
     initial = [space.parse(text) for text in run.pool["architecture"]] if len(run.pool) else []
     rng = stream(config.seed, "search")
-    searcher = make_searcher(settings, space, costs, supernets.owner, initial, rng)
+    searcher = make_searcher(settings, space, costs, supernets, initial, rng)
     with console.status(f"searching: {settings.name}"):
         found = search_paths(config, settings, supernets, searcher, costs, data=plan.data, stored=stored, ledger=ledger)
     source = None if config.truth is None or config.truth.name is None else truth(config.truth.name)

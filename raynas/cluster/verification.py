@@ -50,7 +50,7 @@ def verify(
         ledger: Where time and images are booked.
         console: Where progress is shown.
     """
-    best = best_found(found, settings.top)
+    best = best_found(found, settings.top, space.shared_form)  # what is written otherwise is not trained again
     if not best:
         return []
     seeds = tuple(range(FIRST_SEED, FIRST_SEED + settings.seeds))

@@ -63,10 +63,7 @@ def print_summary(console: Console, run: Run) -> None:
         console.print()
         console.print(f"[italic]{escape(_table_title(summary['truth']))}[/]", highlight=False, soft_wrap=True)
         table = _supernet_table(summary, wide=console.width >= 112)
-        width = console.width
-        console.width = max(width, _needed_width(console, table))  # too wide a table beats one without its names
-        console.print(table)
-        console.width = width
+        _print_whole(console, table)
     if summary["verified"]:
         console.print(
             "the best found, trained stand-alone (* the best of them by validation accuracy):", highlight=False
@@ -95,11 +92,13 @@ def print_summary(console: Console, run: Run) -> None:
     line("run", f"{run.path}  (page: {run.folder.report})")
 
 
-def _needed_width(console: Console, table: Table) -> int:
-    """Return the columns that the table takes when nothing is cut off."""
-    options = console.options.copy()
+def _print_whole(console: Console, table: Table) -> None:
+    """Print a table with nothing cut off: one that is too wide beats one without its names."""
+    width, options = console.width, console.options.copy()
     options.max_width = 1_000
-    return Measurement.get(console, options, table).maximum
+    console.width = max(width, Measurement.get(console, options, table).maximum)
+    console.print(table)
+    console.width = width
 
 
 def _best_line(best: dict[str, Any], summary: dict[str, Any]) -> str:
@@ -202,16 +201,18 @@ def print_search(console: Console, found: SearchResult, k: int = 5) -> None:
     front = len(found.objectives) > 1
     rows = found.pareto() if front else found.top(k)
     title = "Pareto front" if front else "best by score"
-    console.print(f"[italic]{title}, of {summary['evaluations']:,} scored[/]", highlight=False)
+    short = int((found.dataframe()["fidelity"] < 1).sum()) if summary["evaluations"] else 0
+    fewer = f", {short:,} of them on fewer images" if short else ""
+    console.print(f"[italic]{title}, of {summary['evaluations']:,} scored{fewer}[/]", highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     columns = ["score", *(name for name in summary["constraints"] | dict.fromkeys(found.objectives[1:]))]
     columns += ["truth"] if "truth" in rows else []
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("architecture", overflow="fold")
+    table.add_column("architecture", no_wrap=True)
     for row in rows.to_dict("records"):
         table.add_row(*(_cell(row[name]) for name in columns), escape(row["architecture"]))
-    console.print(table)
+    _print_whole(console, table)
     if len(found.verified):
         console.print("trained stand-alone (* the best of them by validation accuracy):", highlight=False)
         for text, mine in found.verified.groupby("architecture", sort=False):

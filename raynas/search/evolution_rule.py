@@ -55,7 +55,8 @@ class EvolutionRule(PartitionRule):
             raise ConfigError(
                 [
                     f"no partition would ever be replaced: every is {every}, and {budget} rounds are {self.longest()} "
-                    f"turns of {len(partitions)} partitions (scheduler=uniform is for that)"
+                    f"turns of {len(partitions)} partitions; lower scheduler.every, "
+                    f"give at least {(every + 1) * len(partitions)} rounds, or take scheduler=uniform"
                 ],
                 "the scheduler",
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -43,7 +43,18 @@ class Found:
         return {"architecture": self.architecture.text, **plain, **self.costs}
 
 
-def best_found(found: Sequence[Found], k: int) -> list[Found]:
-    """Return the k best by score of those fully evaluated; equal ones by their strings, not finite ones last."""
-    whole = [f for f in found if f.fidelity == 1.0]
-    return sorted(whole, key=lambda f: best_first(f.architecture, f.score))[:k]
+def best_found(found: Sequence[Found], k: int, same: Callable[[Architecture], Hashable] | None = None) -> list[Found]:
+    """Return the k best by score of those fully evaluated; equal ones by their strings, not finite ones last.
+
+    Args:
+        found: What was evaluated.
+        k: At most so many are returned.
+        same: What is equal for architectures of which one will do; None where all are wanted.
+    """
+    whole = sorted((f for f in found if f.fidelity == 1.0), key=lambda f: best_first(f.architecture, f.score))
+    if same is not None:
+        first: dict[Hashable, Found] = {}
+        for one in whole:
+            first.setdefault(same(one.architecture), one)
+        whole = list(first.values())
+    return whole[:k]

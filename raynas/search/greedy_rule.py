@@ -56,7 +56,8 @@ class GreedyRule(PartitionRule):
         if left < (kept if kept < len(partitions) else 0):
             problems.append(
                 f"nothing would ever be rejected: every is {every}, and after {every} turns of {len(partitions)} "
-                f"partitions the survivors would have {max(left, 0)} of {budget} rounds (scheduler=uniform is for that)"
+                f"partitions {max(left, 0)} of {budget} rounds are left for {kept} survivors; lower scheduler.every, "
+                f"give at least {every * len(partitions) + kept} rounds, or take scheduler=uniform"
             )
         if problems:
             raise ConfigError(problems, "the scheduler")

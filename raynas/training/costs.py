@@ -41,7 +41,8 @@ def cost_problem(name: str, table: TruthTable | None) -> str | None:
             f"'{name}' has no source: {source}{nearest(name, allowed)}; give search.latency, a truth table with that "
             f"column (allowed: {', '.join(allowed)})"
         )
-    return f"'{name}' is no cost{nearest(name, allowed)} (allowed: {', '.join(allowed)}, and by device DEVICE_METRIC)"
+    others = "latency_ms/DEVICE and energy_mj/DEVICE of a table"
+    return f"'{name}' is no cost{nearest(name, allowed)} (allowed: {', '.join(allowed)}, and {others})"
 
 
 def run_cost(

@@ -37,6 +37,19 @@ def test_scores_are_those_of_the_supernets_that_own_them(run: raynas.Run, found:
     assert own["score"].tolist() == own["score_own"].tolist()
 
 
+def test_what_is_equal_under_shared_weights_is_not_proposed_again(run: raynas.Run) -> None:
+    rows, space = run.search("regularized_evolution", budget=60, population=5).dataframe(), run.space
+    forms = [(row.scorer, space.shared_form(space.parse(row.architecture))) for row in rows.itertuples()]
+    first = {form: place for place, form in reversed(list(enumerate(forms)))}
+    assert all(place - first[form] < 5 for place, form in enumerate(forms))  # but within the first population
+
+
+def test_each_network_is_verified_once(run: raynas.Run) -> None:
+    found, space = run.search("random", budget=40, batch=40, verify=3), run.space
+    forms = {space.shared_form(space.parse(text)) for text in found.verified["architecture"]}
+    assert len(forms) == 3
+
+
 def test_constraints_hold_and_are_recorded(run: raynas.Run, found: SearchResult) -> None:
     rows, images = found.dataframe(), raynas.data("digits")
     assert (rows["flops_m"] <= 0.02).all()
