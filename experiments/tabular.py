@@ -60,7 +60,7 @@ class Kept:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.found: dict[str, dict[str, Any]] = json.loads(path.read_text())["results"] if path.exists() else {}
+        self.found = self._read()
 
     def get(self, setting: str, name: str, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return a result, made now if it is missing or changed, and written at once."""
@@ -70,12 +70,18 @@ class Kept:
             made = make()
             kept[name] = {"key": key, **made, "wall_seconds": round(time.perf_counter() - began, 1)}
             kept[name]["environment"] = environment()
-            self.write()
+            self._write(setting, name, kept[name])
             print(f"{setting}: {name}: {kept[name]['wall_seconds']} s", flush=True)
         return kept[name]
 
-    def write(self) -> None:
-        """Write the file, whole or not at all."""
+    def _read(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = json.loads(self.path.read_text())["results"] if self.path.exists() else {}
+        return found
+
+    def _write(self, setting: str, name: str, result: dict[str, Any]) -> None:
+        """Put one result into the file, which another process may have added to, and take that in."""
+        self.found = self._read()
+        self.found.setdefault(setting, {})[name] = result
         self.path.parent.mkdir(exist_ok=True)
         beside = self.path.with_suffix(".part")
         beside.write_text(json.dumps({"environment": environment(), "results": self.found}, indent=2) + "\n")

@@ -1,6 +1,6 @@
 """What the schedulers' decisions rest on, held against the truth that they never see.
 
-    python experiments/what_schedulers_see.py        (a second; reads the runs of experiments/tables/schedulers.yaml)
+    python experiments/what_schedulers_see.py        (seconds; reads the runs of experiments/tables/schedulers*.yaml)
 
 A scheduler ranks partitions by their standing: the mean score of the best five candidates drawn. Two things it could
 hope to know by that are looked up: the best architecture that a partition has, and the mean accuracy of the five that
@@ -23,13 +23,13 @@ from writing import put_into_pages
 import raynas
 from raynas.ranking import kendall_tau
 
-RUNS = Path("runs/tables/schedulers-reduced")
+TABLES = {"schedulers": "NAS-Bench-201, five partitions", "schedulers_macro": "NAS-Bench-Macro, nine partitions"}
 MARK = "<!-- results: experiments/what_schedulers_see.py -->"
 FIRST_DECISION = 2
 PICKED = 5
 QUESTIONS = {
     "best": "the best that the partition has",
-    "picked": "the five that its supernet scores highest, of 30 or more of known truth",
+    "picked": "the five that its supernet scores highest, of those of known truth that it was measured on",
 }
 
 
@@ -42,8 +42,8 @@ def partition_bests(run: raynas.Run) -> dict[str, float]:
     for part in run.partitions:
         if part["parent"] == "root":
             space = run.space_of(part["label"])
-            inside = [value for a, value in zip(table.architectures, values, strict=True) if a in space]
-            found[part["label"]] = float(np.max(inside))
+            known = zip(table.architectures, values, strict=True)
+            found[part["label"]] = float(np.nanmax([value for a, value in known if a in space]))
     return found
 
 
@@ -69,20 +69,34 @@ def interval(values: list[float]) -> list[float]:
     return [mean, mean - half, mean + half]
 
 
-def main() -> None:
-    """Read the runs, and write results and table."""
-    runs = [raynas.load(path.parent) for path in sorted(RUNS.glob("*/summary.json")) if ".old-" not in str(path)]
-    found: dict[str, Any] = {}
+def seen(table: str) -> dict[str, Any]:
+    """Return the agreement, with its interval, over all finished runs of a table."""
+    folders = sorted(Path("runs/tables", f"{table}-reduced").glob("*/summary.json"))
+    runs = [raynas.load(path.parent) for path in folders if ".old-" not in str(path)]
+    found: dict[str, Any] = {"runs": [run.path.name for run in runs]}
     for when, last in (("at the first decision", False), ("at the end", True)):
         taus = [agreement(run, last=last) for run in runs]
         found[when] = {question: interval([tau[question] for tau in taus]) for question in QUESTIONS}
-    result = {"environment": environment(), "runs": [str(run.path.name) for run in runs], "agreement": found}
+    return found
+
+
+def main() -> None:
+    """Read the runs, and write results and table."""
+    found = {table: seen(table) for table in TABLES}
+    result = {"environment": environment(), "agreement": found}
     results_file("what_schedulers_see", "reduced").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-    head = f"tau of standings over five partitions, {len(runs)} runs, with"
-    lines = [f"| {head} | {' | '.join(found)} |", "|---|---|---|"]
-    for question, text in QUESTIONS.items():
-        cells = [f"{mean:.2f} [{low:.2f}, {high:.2f}]" for mean, low, high in (of[question] for of in found.values())]
-        lines.append(f"| {text} | {' | '.join(cells)} |")
+    lines = [
+        "| tau of standings over partitions, with | runs | at the first decision | at the end |",
+        "|---|---|---|---|",
+    ]
+    for table, about in TABLES.items():
+        of = found[table]
+        for question, text in QUESTIONS.items():
+            cells = [
+                f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+                for mean, low, high in (of[when][question] for when in ("at the first decision", "at the end"))
+            ]
+            lines.append(f"| {about}: {text} | {len(of['runs'])} | {' | '.join(cells)} |")
     put_into_pages(MARK, "\n".join(lines))
     print("\n".join(lines))
 
