@@ -100,11 +100,12 @@ class ReinforceRule(PartitionRule):
 
         What was seldom drawn is scored with much noise, and the luckiest of such scores would be taken for the best.
         """
-        return tuple(
+        enough = tuple(
             label
             for label in self.alive
             if label in self.finished or self.rounds[label] * len(self.partitions) >= self.spent
         )
+        return enough or self.alive  # those that got most may have failed since
 
     def longest(self) -> int:
         """Return the most that one partition can be drawn, the first turn included."""
