@@ -1,6 +1,6 @@
 """Every searcher on NAS-Bench-201's own results, and the benchmark's published comparison played again.
 
-    python experiments/searchers_nasbench201.py      (hours on two cores, most of it `gp`; continues)
+    python experiments/searchers_nasbench201.py      (an hour on two cores; continues where it stopped)
     python experiments/searchers_nasbench201.py random tpe           (only these)
 
 It reads the tables that experiments/prepare_data.py makes. Numbers go to
