@@ -12,6 +12,8 @@ import numpy as np
 from raynas.benchmark.board import Board, Floats
 from raynas.benchmark.curves import checked_evaluations, front_of, incumbent_curve, mean_interval, points, volumes
 from raynas.benchmark.playing import Play
+from raynas.benchmark.settings import PLACE
+from raynas.errors import ConfigError
 from raynas.search.pareto import hypervolume
 
 if TYPE_CHECKING:
@@ -87,14 +89,17 @@ class BenchmarkResult:
             A row each: ``evaluations``, ``hypervolume``, ``share``, both also with ``_low`` and ``_high``.
 
         Raises:
-            ConfigError: A number is not between 1 and the budget, the reference has not a value an objective, or a cost
-                was not looked at.
+            ConfigError: A number is not between 1 and the budget, the reference has not a value an objective, nothing
+                is better than it, or a cost was not looked at.
         """
         import pandas as pd
 
         counts = checked_evaluations(evaluations, self.budget)
         values, base = points(self.board, objectives or self.objectives, reference)
         whole = hypervolume(front_of(values), base)
+        if whole <= 0:
+            problem = f"'reference': nothing on the board is better in every objective, got {reference}"
+            raise ConfigError([problem], PLACE)
         mean, low, high = mean_interval(volumes(self.plays, values, base, counts))
         columns = {"hypervolume": mean, "hypervolume_low": low, "hypervolume_high": high}
         shares = {name.replace("hypervolume", "share"): column / whole for name, column in columns.items()}

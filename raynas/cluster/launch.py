@@ -24,7 +24,7 @@ from raynas.cluster.truth_build import PARTIAL, Building
 from raynas.cluster.truth_plan import plan_configured
 from raynas.cluster.verification import verify
 from raynas.config import Config, load_config
-from raynas.errors import RunError
+from raynas.errors import ConfigError, RunError
 from raynas.methods import Line
 from raynas.report.folder import RunFolder, create_folder, refuse_existing
 from raynas.report.run import Run, load
@@ -288,8 +288,11 @@ class Launch:
         )
         costs = search_costs(self.config, settings, plan.space, plan.data)
         initial = [entry.architecture for entry in self.pool.entries()]
-        rng = stream(self.config.seed, "search")
-        searcher = make_searcher(settings, plan.space, costs, supernets, initial, rng)
+        try:
+            searcher = make_searcher(settings, plan.space, costs, supernets, initial, self.config.seed)
+        except ConfigError as error:  # too late to refuse: the supernets are trained, and can be searched again
+            print_line(self.console, "search", str(error))
+            return []
         found = search_paths(
             self.config, settings, supernets, searcher, costs, data=plan.data, stored=self.data, ledger=self.ledger
         )

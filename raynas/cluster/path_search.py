@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,10 +16,12 @@ from raynas.cluster.resources import Resources
 from raynas.cluster.scoring_service import ScoringService
 from raynas.config import Config, SearchSettings
 from raynas.data import ImageData
+from raynas.errors import ConfigError
 from raynas.methods import Line
 from raynas.search import SCORE, SEARCHERS, Constraints, Cost, Found, Outcome, Searcher, explore
 from raynas.search.constraints import DRAWS, feasible_architectures
 from raynas.spaces import Architecture, Space
+from raynas.streams import stream
 from raynas.training.costs import MEASURED, run_cost
 from raynas.training.job import SupernetJob
 from raynas.training.ledger import Ledger
@@ -91,8 +94,7 @@ def check_constraints(config: Config, settings: SearchSettings, whole: Space, da
     """
     if settings.constraints:
         constraints = Constraints(settings.constraints, search_costs(config, settings, whole, data))
-        draws = _MEASURED_DRAWS if MEASURED in settings.constraints else DRAWS
-        feasible_architectures(whole, constraints, np.random.default_rng(0), draws)
+        feasible_architectures(whole, constraints, np.random.default_rng(0), _draws(settings))
 
 
 def make_searcher(
@@ -101,22 +103,63 @@ def make_searcher(
     costs: Mapping[str, Cost],
     supernets: Supernets,
     initial: Sequence[Architecture],
-    rng: np.random.Generator,
+    seed: int,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Searcher:
     """Return the searcher of the settings, kept to what satisfies the constraints and is owned by a supernet.
+
+    Where it takes a measurement to know a cost, none is made after ``settings.seconds``: what was not measured by then
+    is not proposed.
+
+    Args:
+        settings: The search's settings.
+        whole: The whole space.
+        costs: See `search_costs`.
+        supernets: What is searched.
+        initial: Architectures to begin with, best first.
+        seed: The run's seed.
+        clock: Tells the time in seconds.
 
     Raises:
         ConfigError: Nothing that the supernets hold satisfies the constraints.
     """
     constraints = Constraints(settings.constraints, costs)
+    limited = MEASURED in settings.constraints and settings.seconds is not None
+    ends = clock() + (settings.seconds or 0.0)
 
     def feasible(architecture: Architecture) -> bool:
-        return supernets.may_be_proposed(architecture) and constraints(architecture)
+        late = limited and clock() > ends
+        return not late and supernets.may_be_proposed(architecture) and constraints(architecture)
 
     start = list(dict.fromkeys(initial))
     if settings.constraints and not any(map(feasible, start)):
-        start += [a for a in feasible_architectures(whole, constraints, rng) if supernets.owner(a) is not None][:1]
-    return SEARCHERS.make(settings.name, whole, rng, start, feasible, **settings.options)
+        start.append(_feasible_start(supernets, constraints, stream(seed, "search", "start"), _draws(settings)))
+    return SEARCHERS.make(settings.name, whole, stream(seed, "search"), start, feasible, **settings.options)
+
+
+def _feasible_start(
+    supernets: Supernets, constraints: Constraints, rng: np.random.Generator, draws: int
+) -> Architecture:
+    """Return an architecture that obeys the constraints, sought in one supernet's space after another.
+
+    Raises:
+        ConfigError: None was found; it says what each has.
+    """
+    problems = []
+    for label in dict.fromkeys(version.label for version in supernets.states):
+        space = supernets.jobs[label].space
+        try:
+            held = [a for a in feasible_architectures(space, constraints, rng, draws) if supernets.owner(a) is not None]
+        except ConfigError as error:
+            problems += [f"{label}: {problem}" for problem in error.problems]
+            continue
+        if held:
+            return held[0]
+    raise ConfigError(problems, "the constraints of the search, among what the trained supernets hold")
+
+
+def _draws(settings: SearchSettings) -> int:
+    return _MEASURED_DRAWS if MEASURED in settings.constraints else DRAWS
 
 
 def search_paths(

@@ -24,7 +24,6 @@ from raynas.report.search_result import SEARCHED, SUMMARY, VERIFIED, SearchResul
 from raynas.report.tables import Verified, found_table, verified_table
 from raynas.search import Found
 from raynas.spaces import Architecture
-from raynas.streams import stream
 from raynas.tracking.jsonl import finite, read_jsonl
 from raynas.training.checkpoint import load_state
 from raynas.training.job import SupernetJob
@@ -138,8 +137,7 @@ def _search(
     stored = ray.put(plan.data)
     costs = search_costs(config, settings, space, plan.data)
     initial = [space.parse(text) for text in run.pool["architecture"]] if len(run.pool) else []
-    rng = stream(config.seed, "search")
-    searcher = make_searcher(settings, space, costs, supernets, initial, rng)
+    searcher = make_searcher(settings, space, costs, supernets, initial, config.seed)
     with console.status(f"searching: {settings.name}"):
         found = search_paths(config, settings, supernets, searcher, costs, data=plan.data, stored=stored, ledger=ledger)
     source = None if config.truth is None or config.truth.name is None else truth(config.truth.name)

@@ -66,7 +66,7 @@ class ScoringActor:
         self,
         version: Version,
         architectures: Sequence[Architecture],
-        images: int | None,
+        fidelity: float,
         stored: Stored[Weights],
         setting: Stored[Setting],
     ) -> tuple[list[Score], Span, int]:
@@ -75,7 +75,7 @@ class ScoringActor:
         Args:
             version: The weights to score with.
             architectures: What to score.
-            images: As for `Scorer.score`.
+            fidelity: As for `Scorer.score`.
             stored: Where the weights lie; they are mapped from the object store, nothing is copied.
             setting: Where everything else lies.
         """
@@ -83,7 +83,7 @@ class ScoringActor:
         scorer = self.scorer(setting)
         if not scorer.holds(version):
             scorer.hold(version, self.fetch(stored))
-        scores = scorer.score(version, architectures, images)
+        scores = scorer.score(version, architectures, fidelity)
         evaluated = scorer.different(version.label, architectures)
         return scores, Span("score", start, time.time()), evaluated
 

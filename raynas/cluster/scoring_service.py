@@ -19,7 +19,7 @@ from raynas.cluster.scoring_actor import ScoringActor, Setting
 from raynas.spaces import Architecture
 from raynas.training.job import SupernetJob
 from raynas.training.ledger import Ledger
-from raynas.training.scorer import images_scored_on
+from raynas.training.scorer import images_an_architecture, shortened
 from raynas.training.scoring import Score
 from raynas.training.weights import Version, Weights
 
@@ -63,7 +63,7 @@ class ScoringService:
         self._forms = {
             label: functools.partial(job.parts().sharing.shared_form, job.space) for label, job in jobs.items()
         }
-        self._images = {label: images_scored_on(job.protocol, data) for label, job in jobs.items()}
+        self._jobs, self._data = dict(jobs), data
         self._weights: dict[Version, ObjectRef[Weights]] = {}
         remote: Any = ray.remote(**resources.options, max_restarts=-1, max_task_retries=RETRIES)(ScoringActor)
         self._actors = [remote.remote() for _ in range(slots)]
@@ -114,13 +114,13 @@ class ScoringService:
             share = order[place * len(order) // len(self._actors) : (place + 1) * len(order) // len(self._actors)]
             for version, keys_of_version in itertools.groupby(share, key=lambda key: distinct[key][0]):
                 group = list(keys_of_version)
-                answer = self._ask(place, version, [distinct[key][1] for key in group], self._few(version, fidelity))
+                answer = self._ask(place, version, [distinct[key][1] for key in group], fidelity)
                 waiting.append((version, group, answer))
         scores: dict[Hashable, Score] = {}
         for version, group, answer in waiting:
             found, span, evaluated = ray.get(answer)
-            images, again = self._images[version.label]
-            self._ledger.add([span], scored=evaluated * ((self._few(version, fidelity) or images) + again))
+            protocol = shortened(self._jobs[version.label].protocol, self._data, fidelity)
+            self._ledger.add([span], scored=evaluated * images_an_architecture(protocol, self._data))
             scores.update(zip(group, found, strict=True))
         return [scores[key] for key in keys]
 
@@ -131,12 +131,8 @@ class ScoringService:
         for actor in self._actors:
             ray.kill(actor)
 
-    def _few(self, version: Version, fidelity: float) -> int | None:
-        """Return how many images a short evaluation takes; None for a full one."""
-        return None if fidelity == 1.0 else max(2, round(fidelity * self._images[version.label][0]))
-
-    def _ask(self, place: int, version: Version, architectures: Sequence[Architecture], images: int | None) -> Any:
+    def _ask(self, place: int, version: Version, architectures: Sequence[Architecture], fidelity: float) -> Any:
         """Send one actor architectures of one version."""
         return self._actors[place].score.remote(
-            version, architectures, images, [self._weights[version]], [self._setting]
+            version, architectures, fidelity, [self._weights[version]], [self._setting]
         )

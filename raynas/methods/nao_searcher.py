@@ -3,8 +3,8 @@
 An encoder, predictor and decoder (`raynas.methods.nao_surrogate`) learns all that was evaluated, and writes new
 architectures from the encodings of the best, moved up the predicted quality. `raynas.methods.nao` trains a supernet
 with it; here values come from whoever evaluates, a trained supernet or a table.
-Where we differ from the released code: the network goes on from the fit before, with fewer epochs (1,000 there);
-random architectures are added to each generation, as landmark regularization's code has it (`nao_policy`).
+As in landmark regularization's code (`nao_policy`) the network goes on from the fit before, and random architectures
+are added to each generation. Where we differ: fewer epochs a fit (1,000 there).
 """
 
 from __future__ import annotations

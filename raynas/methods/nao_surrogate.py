@@ -50,7 +50,7 @@ def sizes_for(space: Space, hidden: int | None = None) -> NaoSizes:
         return sizes
     if hidden % fold:
         problem = f"must be a multiple of {fold}, as so many tokens of {space.name} share a step of the encoder"
-        raise ConfigError([f"'hidden': {problem}; got {hidden}"], "the sampler nao")
+        raise ConfigError([f"'hidden': {problem}; got {hidden}"], "NAO's network (option hidden)")
     return replace(sizes, hidden=hidden)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,8 +75,8 @@ class SearchResult:
     def dataframe(self) -> pd.DataFrame:
         """Return every evaluation, in order: architecture, score, fidelity, spent (full evaluations), costs.
 
-        With a truth also ``truth`` (percent; NaN where it is not known) and ``regret``, what the best score so far was
-        short of the best in the truth (NaN until one is known).
+        With a truth also ``truth`` (percent; NaN where it is not known) and ``regret``: what the truth of the best by
+        score so far is short of the best there is in the table, limits or not (NaN where its truth is not known).
         """
         rows = self._searched.copy()
         if self._truth is None or not len(rows):
@@ -83,11 +84,7 @@ class SearchResult:
         table, metric = self._truth
         values = table.values(metric)
         rows["truth"] = [_known(table, text, metric) for text in rows["architecture"]]
-        whole = (rows["fidelity"] == 1.0) & np.isfinite(rows["score"].astype(float))
-        scores = rows["score"].where(whole)
-        leads = scores.cummax().ffill()
-        holder = (scores == leads) & (leads != leads.shift())
-        rows["regret"] = float(np.nanmax(values)) - rows["truth"].where(holder).ffill()
+        rows["regret"] = float(np.nanmax(values)) - np.array(_incumbents(rows))
         return rows
 
     def plot(self) -> Figure:
@@ -132,6 +129,18 @@ class SearchResult:
         if len(self.objectives) > 1:
             parts.append(f"{len(self.pareto())} on the front")
         return f"<search {self.path}: {', '.join(parts)}, {self.best}>"
+
+
+def _incumbents(rows: pd.DataFrame) -> list[float]:
+    """Return, after each evaluation, the truth of the best by score so far: of equal ones the first by its string."""
+    best, truths, held = (math.inf, ""), [], math.nan
+    columns = (rows[name].tolist() for name in ("architecture", "score", "fidelity", "truth"))
+    for text, score, fidelity, truth in zip(*columns, strict=True):
+        key = (math.nan if score is None else -score, text)
+        if fidelity == 1.0 and math.isfinite(key[0]) and key < best:
+            best, held = key, truth
+        truths.append(held)
+    return truths
 
 
 def _known(table: TruthTable, text: str, metric: str) -> float:

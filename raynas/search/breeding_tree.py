@@ -38,7 +38,8 @@ class PartitionTree:
             rng: The stream of all draws.
 
         Returns:
-            The child's label, which is that of its space; None where the partition cannot be split any more.
+            The child's label, which is that of its space; None where no new child was found: the partition cannot be
+            split any more, or what was dealt is there already.
         """
         space = self.spaces[parent]
         for place in rng.permutation(len(space.decisions)):

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from raynas.errors import ConfigError
 from raynas.search.breeding import mutant
 from raynas.search.generations import ATTEMPTS, Generational
 from raynas.search.pareto import fronts
@@ -39,6 +40,9 @@ class CarsSearcher(Generational):
         random: The chance that a child is drawn from the space.
         crossover: The chance that it is a crossover; what is left of 1 is a mutant's.
         mutate_probability: The chance of each decision to be drawn anew in a mutant.
+
+    Raises:
+        ConfigError: The shares of random children and of crossovers are more than all.
     """
 
     def __init__(
@@ -50,6 +54,11 @@ class CarsSearcher(Generational):
         mutate_probability: Annotated[float, Field(gt=0, le=1)] = 0.1,
     ) -> None:
         super().__init__(*args, population=population)
+        if random + crossover > 1:
+            problem = (
+                f"random and crossover are shares of the children, together at most 1, got {random} and {crossover}"
+            )
+            raise ConfigError([problem], "the searcher cars")
         self.random, self.crossover, self.mutate_probability = random, crossover, mutate_probability
 
     def _children(self) -> list[Architecture]:

@@ -46,7 +46,8 @@ def explore(
     Args:
         searcher: Proposes; continues where it is.
         evaluate: Evaluates.
-        budget: Evaluations to spend, in full ones; None for no end by number.
+        budget: Evaluations to spend, in full ones; None for no end by number. The last may be begun with less than a
+            whole one left, so that less than one more is spent.
         seconds: Nothing is asked for once so many have passed; None for no end by time.
         objectives: What the searcher is told: the score, then costs, each turned so that higher is better.
         costs: What is recorded of every architecture, by name; the objectives' own must be among them.

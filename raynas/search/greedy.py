@@ -45,7 +45,7 @@ class GreedySearcher(Searcher):
         members: Annotated[int, Field(ge=1)] = 50,
         epsilon_start: Annotated[float, Field(ge=0, le=1)] = 0.0,
         epsilon_end: Annotated[float, Field(ge=0, le=1)] = 0.8,
-        ramp: Annotated[int, Field(ge=0)] = 500,
+        ramp: Annotated[int, Field(ge=0)] = 200,
         mutate_probability: Annotated[float, Field(gt=0, le=1)] = 0.1,
     ) -> None:
         super().__init__(*args)

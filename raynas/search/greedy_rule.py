@@ -34,7 +34,8 @@ class GreedyRule(PartitionRule):
             with 0.5 the values decide alone, and the strong are all that is left.
 
     Raises:
-        ConfigError: With these numbers it could never reject a partition.
+        ConfigError: The budget ends before a partition could be rejected. (Where all are among the strong, as two are,
+            nothing is to be rejected, and all train evenly.)
     """
 
     def __init__(

@@ -28,10 +28,11 @@ Fidelity = Annotated[float, Field(gt=0, le=1)]
 class HyperbandSearcher(Searcher):
     """Brackets of successive halving over random architectures (Hyperband); an ask is a rung of one bracket.
 
-    After the last bracket the first begins again; the search ends when a bracket finds nothing new to begin with.
+    After the last bracket the first begins again; the search ends when a bracket finds nothing new to begin with
+    (in a space of a few hundred that may be soon: a bracket uses up all that it begins with, most of them briefly).
 
     Args:
-        args: As for `Searcher`; the initial architectures begin the first bracket.
+        args: As for `Searcher`; the initial architectures begin the first bracket, what is left of them the next.
         eta: One in so many is promoted, to an evaluation so many times as long.
         min_fidelity: The shortest evaluation; the ladder is 1, 1/eta, 1/eta^2, down to it.
         levels: The fidelities of the ladder instead, rising and ending with 1, where only some can be had (a table of

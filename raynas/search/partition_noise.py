@@ -17,9 +17,9 @@ def surely_worse(one: Standing, other: Standing, confidence: float) -> bool:
         one: Its standing.
         other: The other's.
         confidence: The chance not to call two equal partitions different, 0.5 to 1 (excluded): with 0.5 the estimates
-            decide alone.
+            decide alone, whatever their errors.
     """
     if math.isnan(one.value) or math.isnan(other.value):
         return math.isnan(one.value) and not math.isnan(other.value)
-    margin = NormalDist().inv_cdf(confidence) * math.hypot(one.error, other.error)
+    margin = NormalDist().inv_cdf(confidence) * math.hypot(one.error, other.error) if confidence > 0.5 else 0.0
     return other.value - one.value > margin

@@ -111,7 +111,7 @@ class Pool:
         before = [entry.score for entry in self.ranking(protocol)[:best]]
         future = Pool(self.capacity, duplicates=self.duplicates)
         future.add(self.ranking(protocol))
-        future.add(entry for entry in entries if entry.protocol == protocol)
+        future.add(e for e in entries if e.protocol == protocol and np.isfinite(e.score))  # a loss is no gain
         after = [entry.score for entry in future.ranking(protocol)[: len(before)]]
         return max(0.0, float(np.mean(after) - np.mean(before))) if before and after else 0.0
 

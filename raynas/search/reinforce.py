@@ -43,7 +43,7 @@ class ReinforceSearcher(Searcher):
         lr: Adam's learning rate. NATS-Bench has 0.01, with which the policy is still near uniform after a hundred
             evaluations; NAS-Bench-201's example has 0.5, which settles on the first good ones. The default is between.
         momentum: How much of the baseline stays at every reward.
-        batch: Architectures an ask, all drawn from one policy; each makes a step of its own, in order.
+        batch: Architectures an ask; what is told of them makes steps one by one, in order, after all were drawn.
     """
 
     def __init__(

@@ -2,8 +2,9 @@
 
 Williams (1992), one level up: an action is a draw of partitions (`DrawPolicy`), its reward what each that was drawn
 improves the pool by. What follows a draw in the same turn is credited to it too (the reward to go): who is drawn first
-changes who is left. The baseline is a running mean of the rewards, from before the turn, so that the gradient is
-unbiased; rewards are divided by their running root-mean-square, so that units do not matter.
+changes who is left. The baseline is a running mean of the rewards from before the turn, so that a draw does not shift
+it; rewards are divided by their running root-mean-square, so that units do not matter (this turn's are in it, which
+keeps a first large gain from being a huge step, and makes the gradient a little biased).
 
 In the first turn nothing is drawn: every partition trains, and its gain against the mean of all moves the policy as if
 it had been drawn alone. The pool is at its emptiest then, and gains are not comparable with later ones: the running

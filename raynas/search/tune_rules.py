@@ -137,6 +137,9 @@ class MedianRule(TuneRule):
         grace: Rounds that each partition gets.
         least: So many others must have come as far before one is stopped.
         most: No partition gets more rounds than this many times the budget's even share.
+
+    Raises:
+        ConfigError: No partition would ever be stopped.
     """
 
     def __init__(
@@ -150,6 +153,10 @@ class MedianRule(TuneRule):
     ) -> None:
         super().__init__(partitions, budget)
         self.grace, self.least, self.most = grace, least, most
+        if grace >= self.longest():
+            raise _nothing_stopped(f"grace is {grace}, and none gets more than {self.longest()} of {budget} rounds")
+        if least >= len(partitions):
+            raise _nothing_stopped(f"least is {least}, and each has {len(partitions) - 1} others beside it")
 
     def longest(self) -> int:
         """Return `most` times the budget's even share."""

@@ -38,27 +38,39 @@ class Scorer:
         """Say whether it can score this version."""
         return self._versions.get(version.label) == version
 
-    def score(self, version: Version, architectures: Sequence[Architecture], images: int | None = None) -> list[Score]:
+    def score(self, version: Version, architectures: Sequence[Architecture], fidelity: float = 1.0) -> list[Score]:
         """Return the scores of architectures, in order, under the supernet's protocol.
 
         Args:
             version: The weights to score with.
             architectures: What to score.
-            images: At most so many images, where a short evaluation will do; None for as many as the protocol says.
+            fidelity: The share of the protocol's images, in (0, 1]: see `shortened`.
 
         Raises:
             KeyError: It holds no such version.
         """
         if not self.holds(version):
             raise KeyError(version)
-        protocol = self._jobs[version.label].protocol
-        if images is not None:
-            protocol = protocol.model_copy(update={"images": images})
+        protocol = shortened(self._jobs[version.label].protocol, self._data, fidelity)
         return score_architectures(self._networks[version.label], self._data, architectures, protocol)
 
     def different(self, label: str, architectures: Sequence[Architecture]) -> int:
         """Return how many architectures a supernet has to evaluate to score these: equal functions count once."""
         return len(set(self._networks[label].shared_forms(architectures)))
+
+
+def shortened(protocol: ScoreProtocol, data: ImageData, fidelity: float) -> ScoreProtocol:
+    """Return the protocol of a short evaluation: this share of its images, at least two, of those that calibrate too.
+
+    Args:
+        protocol: That of a full evaluation.
+        data: The images.
+        fidelity: The share, in (0, 1].
+    """
+    if fidelity == 1.0:
+        return protocol
+    images, again = (max(2, round(fidelity * count)) for count in images_scored_on(protocol, data))
+    return protocol.model_copy(update={"images": images, "recalibrate_images": again})
 
 
 def images_an_architecture(protocol: ScoreProtocol, data: ImageData) -> int:

@@ -15,18 +15,19 @@ def mean_of_best(scores: Sequence[float], rng: np.random.Generator) -> tuple[flo
     """Return the mean of the best scores, and its bootstrap standard error over the draw of what was scored.
 
     Args:
-        scores: Scores of distinct architectures drawn at random, at least one; higher is better.
+        scores: Scores of architectures drawn at random, at least one; higher is better.
         rng: The stream of the resamples.
 
     Returns:
-        The mean of the best `BEST` (NaN if any score is), and its standard error: 0 for a single score, which says
-        nothing of how far it would vary, and where the mean is not finite.
+        The mean of the best `BEST` (NaN if any score is), and its standard error: infinite for a single score, which
+        says nothing of how far it would vary, and where the mean is not finite.
     """
     values = np.array(scores, np.float64)
     if np.isnan(values).any():
-        return float("nan"), 0.0
+        return float("nan"), float("inf")
     mean = float(np.mean(np.sort(values)[-BEST:]))
-    if len(values) == 1 or not np.isfinite(values).all():
-        return mean, 0.0
+    if len(values) == 1 or not np.isfinite(mean):
+        return mean, float("inf")
     again = np.sort(values[rng.integers(len(values), size=(_RESAMPLES, len(values)))], axis=1)[:, -BEST:]
-    return mean, float(np.std(again.mean(axis=1), ddof=1))
+    means = again.mean(axis=1)
+    return mean, float(np.std(means[np.isfinite(means)], ddof=1))

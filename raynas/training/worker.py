@@ -305,7 +305,8 @@ class SupernetWorker:
         """Return the mean score of the best few of this round's draws, which rules compare, and its standard error.
 
         Only draws count, of which every partition has the same number; what the pool knows already would favour those
-        that stand in it.
+        that stand in it. One drawn twice counts twice: a partition with few architectures is not the worse for it.
         """
-        scores = list({entry.architecture: entry.score for entry in drawn}.values())
-        return mean_of_best(scores, stream(self.job.seed, "standing", self.job.label, self.round))
+        return mean_of_best(
+            [entry.score for entry in drawn], stream(self.job.seed, "standing", self.job.label, self.round)
+        )

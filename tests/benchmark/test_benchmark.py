@@ -144,6 +144,8 @@ def test_several_objectives_are_told_and_their_front_is_measured(digits: TruthTa
     assert volumes["share"][0] < volumes["share"][1] <= 1
     with pytest.raises(ConfigError, match="'reference' must have a value for each of score, flops_m, got 1"):
         result.hypervolume(None, (80.0,))
+    with pytest.raises(ConfigError, match="'reference': nothing on the board is better in every objective"):
+        result.hypervolume(None, (100.0, 2.0))
 
 
 def test_a_searcher_of_the_score_alone_is_judged_by_a_cost_that_it_was_not_told(digits: TruthTable) -> None:

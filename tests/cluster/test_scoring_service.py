@@ -150,6 +150,21 @@ def test_a_short_evaluation_is_a_score_on_the_first_images(
     service.close()
 
 
+def test_a_short_evaluation_calibrates_on_a_share_too(local_ray: None) -> None:
+    score = {"batch_norm": "recalibrate", "recalibrate_images": 64, "images": 64}
+    plan = make_plan(load_config({**TINY, "score": {**TINY.get("score", {}), **score}}))
+    worker, ledger, version = SupernetWorker(plan.supernets["root"], plan.data), Ledger(), Version("root", 128)
+    service = start(plan, ledger)
+    service.publish(version, state(worker))
+    drawn = list({worker.job.space.shared_form(a): a for a in worker.job.space.enumerate()}.values())[:4]
+    few = worker.job.protocol.model_copy(update={"images": 16, "recalibrate_images": 16})
+    assert service.score_all([(version, a) for a in drawn], 0.25) == score_architectures(
+        worker.supernet, worker.data, drawn, few
+    )
+    assert ledger.images_scored == 4 * (16 + 16)
+    service.close()
+
+
 def test_what_a_gate_routes_apart_is_scored_apart(local_ray: None) -> None:
     """Blocks of weights: the scores of a worker, and as many evaluations as the actors made."""
     plan = make_plan(load_config({**TINY, "method": {"sharing": {"name": "glow", "blocks": 3, "gate": "random"}}}))

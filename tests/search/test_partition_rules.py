@@ -175,6 +175,7 @@ def test_surely_worse_without_numbers() -> None:
     assert surely_worse(Standing(math.nan), Standing(0.0, 9.0), 0.99)
     assert not surely_worse(Standing(0.0), Standing(math.nan), 0.5)
     assert not surely_worse(Standing(math.nan), Standing(math.nan), 0.5)
-    assert not surely_worse(Standing(0.0, math.inf), Standing(9.0), 0.5)
+    assert not surely_worse(Standing(0.0, math.inf), Standing(9.0), 0.51)
+    assert surely_worse(Standing(0.0, math.inf), Standing(9.0), 0.5)  # the estimates decide alone
     assert not surely_worse(Standing(0.0, math.nan), Standing(9.0), 0.9)
     assert not surely_worse(Standing(1.0), Standing(1.0), 0.5)

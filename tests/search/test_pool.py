@@ -160,3 +160,10 @@ class TestCandidatePool:
              "version": 640}
         ]  # fmt: skip
         assert [path.name for path in tmp_path.iterdir()] == ["pool.pkl"]
+
+
+def test_what_leaves_the_pool_is_no_gain() -> None:
+    pool = Pool(5)
+    pool.add([entry(0, 1.0), entry(1, 3.0)])
+    assert pool.gain_after([entry(0, float("nan"))], "loss/batch/float32") == 0.0
+    assert pool.gain_after([entry(0, float("nan")), entry(2, 2.0)], "loss/batch/float32") == pytest.approx(0.5)

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 import raynas
+from raynas.errors import ConfigError
 from raynas.search import SEARCHERS, Searcher, cars, nsga2
 from raynas.search.pareto import hypervolume
 from raynas.spaces import Architecture
@@ -128,3 +129,8 @@ def test_fronts_are_better_than_those_of_chance() -> None:
     assert nsga > 0.98 * best
     assert best - nsga < (best - chance) / 2
     assert cars_ > chance
+
+
+def test_shares_of_children_that_are_more_than_all_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"together at most 1, got 0\.8 and 0\.3"):
+        SEARCHERS.make("cars", SPACE, np.random.default_rng(0), random=0.8, crossover=0.3)

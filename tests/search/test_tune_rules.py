@@ -41,6 +41,8 @@ def test_the_work_of_brackets() -> None:
     [
         ("asha", {"grace": 2}, "ever be stopped: grace is 2, and 10 rounds"),
         ("hyperband", {}, "ever be stopped: with reduction 3"),
+        ("median", {"grace": 4}, "ever be stopped: grace is 4, and none gets more than 4"),
+        ("median", {"least": 5}, "ever be stopped: least is 5, and each has 4 others"),
         ("pbt", {"every": 2}, "ever be replaced: every is 2, and each gets 2 rounds"),
         ("pb2", {"every": 1, "low": 2.0, "high": 2.0}, "low must be less than high"),
     ],

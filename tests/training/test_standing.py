@@ -27,9 +27,12 @@ def test_the_same_stream_gives_the_same() -> None:
 
 def test_what_says_nothing_of_its_error() -> None:
     rng = np.random.default_rng(0)
-    assert mean_of_best([0.3], rng) == (0.3, 0.0)
+    assert mean_of_best([0.3], rng) == (0.3, math.inf)
     mean, error = mean_of_best([0.3, math.nan], rng)
     assert math.isnan(mean)
-    assert error == 0.0
-    assert mean_of_best([0.3, -math.inf], rng) == (-math.inf, 0.0)
+    assert error == math.inf
+    assert mean_of_best([0.3, -math.inf], rng) == (-math.inf, math.inf)
+    mean, error = mean_of_best([*[0.1, 0.2, 0.3, 0.4, 0.5] * 2, -math.inf], rng)  # not among the best
+    assert mean == pytest.approx(0.42)
+    assert 0 < error < 0.1
     assert mean_of_best([0.3, 0.3], rng) == pytest.approx((0.3, 0.0))
