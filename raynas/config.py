@@ -28,6 +28,7 @@ from raynas.config_sections import (
     DEFAULT_TRUTH_ARCHITECTURES,
     Metric,
 )
+from raynas.config_sweep import SweepSettings
 from raynas.data import DATA
 from raynas.errors import ConfigError, nearest
 from raynas.methods import CURRICULA, PARTITIONS, REGULARIZERS, SAMPLERS, SHARINGS, MethodPlan
@@ -338,6 +339,9 @@ class Config(Section):
     score: ScoreSettings = ScoreSettings()
     search: Annotated[SearchSettings, _named(SEARCHERS, DEFAULT_SEARCHER)] = SearchSettings(name=DEFAULT_SEARCHER)
     scheduler: Annotated[Component, _named(SCHEDULERS, DEFAULT_SCHEDULER)] = Component(name=DEFAULT_SCHEDULER)
+    sweep: Annotated[SweepSettings | None, Field(description="what `raynas sweep` varies; null for a single run")] = (
+        None
+    )
     ray: RaySettings = RaySettings()
     wandb: WandbSettings = WandbSettings()
     seed: Annotated[int, Field(ge=0)] = 0

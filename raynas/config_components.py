@@ -28,6 +28,7 @@ from raynas.config_sections import (
     data_task,
     section,
 )
+from raynas.config_sweep import check_sweep
 from raynas.data import DATA
 from raynas.methods import CURRICULA, PARTITIONS, REGULARIZERS, SAMPLERS, SHARINGS, Part, Stack
 from raynas.methods.landmark import LandmarkRegularizer
@@ -74,6 +75,7 @@ def check_components(plain: dict[str, Any]) -> Findings:
         findings.recipe_network(key, section(plain, key), space_name)
     check_search(findings, plain)
     check_landmarks(findings, plain, space_name)
+    check_sweep(findings, plain)
     _check_batch_norm(findings, plain)
     _check_label_smoothing(findings, plain, data_name)
     _check_cpus(findings, plain)

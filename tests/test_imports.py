@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "raynas"
 LAYERS = [
     {"errors", "streams", "callable_module"},
     {"config_errors"},
-    {"registry"},
+    {"registry", "settings"},
     {"spaces", "ranking"},
     {"networks", "search"},
     {"truth"},
@@ -22,7 +22,7 @@ LAYERS = [
     {"training"},
     {"testing"},
     {"config_sections", "config_findings"},
-    {"config_partition", "config_landmarks", "config_search"},
+    {"config_partition", "config_landmarks", "config_search", "config_sweep"},
     {"config_components"},
     {"config"},
     {"tracking"},

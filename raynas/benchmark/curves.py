@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from raynas.benchmark.board import Board, Floats
 from raynas.benchmark.playing import Play
@@ -26,15 +25,6 @@ def incumbent_curve(play: Play, board: Board, budget: int) -> Floats:
     place = np.where(ended > 0, np.append(play.incumbent, -1)[ended - 1], -1)
     truth = board.truth[play.entry] if len(play.entry) else np.empty(0)
     return np.where(place < 0, np.nan, np.append(truth, np.nan)[place])
-
-
-def mean_interval(values: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return mean, and low and high end of its 95 % t interval, over the first axis; NaN where a value is."""
-    count, mean = len(values), values.mean(0)
-    if count < 2:
-        return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    half = stats.t.ppf(0.975, count - 1) * values.std(0, ddof=1) / np.sqrt(count)
-    return mean, mean - half, mean + half
 
 
 def checked_evaluations(evaluations: Sequence[int] | None, budget: int) -> list[int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raynas.benchmark.curves import mean_interval
+from raynas.ranking.intervals import mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

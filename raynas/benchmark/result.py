@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from raynas.benchmark.board import Board, Floats
-from raynas.benchmark.curves import checked_evaluations, front_of, incumbent_curve, mean_interval, points, volumes
+from raynas.benchmark.curves import checked_evaluations, front_of, incumbent_curve, points, volumes
 from raynas.benchmark.playing import Play
 from raynas.benchmark.settings import PLACE
 from raynas.errors import ConfigError
+from raynas.ranking.intervals import mean_interval
 from raynas.search.pareto import hypervolume
 
 if TYPE_CHECKING:

@@ -216,15 +216,20 @@ def make_plan(config: Config) -> Plan:
     return checked(draft_plan(config))
 
 
-def draft_plan(config: Config) -> Plan:
-    """Load the data and build what costs nothing; whether the parts go together is for `checked` to say."""
+def draft_plan(config: Config, images: ImageData | None = None) -> Plan:
+    """Build what costs nothing; whether the parts go together is for `checked` to say.
+
+    Args:
+        config: The run's configuration.
+        images: The data where they are loaded already; None loads them.
+    """
     whole = space(config.space.name, **config.space.options)
     chosen = config.method.partition
     plan = Plan(
         config,
         whole,
         {},
-        data(config.data.name, **config.data.options),
+        images or data(config.data.name, **config.data.options),
         None,
         None,
         _job(config, "root", whole, config.train.root_rounds),
@@ -250,6 +255,16 @@ def checked(plan: Plan) -> Plan:
         problems = plan.partition.network_objections(replace(plan.root, device="cpu").build(plan.data))
         if problems:
             raise ConfigError([f"'method.partition': {problem}" for problem in problems])
+    return with_truth(plan)
+
+
+def with_truth(plan: Plan) -> Plan:
+    """Return the plan with what its truth table tells, landmarks among it.
+
+    Raises:
+        ConfigError: The table knows fewer than two architectures of the space, or the landmarks cannot be had.
+    """
+    config = plan.config
     plan = plan.with_landmarks(first_landmarks(config, plan.space, None))
     if config.truth is None or config.truth.name is None:
         return plan

@@ -198,7 +198,7 @@ class GreedySampler(Sampler):
         parse = self.space.parse
 
         def entry(row: Mapping[str, Any]) -> PoolEntry:
-            return PoolEntry(**{**row, "architecture": parse(row["architecture"])})
+            return PoolEntry.of(row, parse)
 
         self._pool = Pool(state["capacity"], duplicates=self.official)
         self._pool.add(map(entry, state["pool"]))

@@ -16,7 +16,7 @@ from raynas.report.run import Run
 
 PALETTE = ("#4269d0", "#ff725c", "#3ca951", "#efb118", "#a463f2", "#6cc5b0", "#ff8ab7", "#9c6b4e", "#97bbf5")
 ROOT_COLOUR = "#333333"
-_STYLE: Any = {
+STYLE: Any = {
     "svg.hashsalt": "raynas",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -67,7 +67,8 @@ def _height(least: float, labels: Sequence[str]) -> float:
     return max(least, 0.2 * len(labels) + 1.0)
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
+    """Return a figure as SVG text, without a head, the same whenever it is drawn."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None}, bbox_inches="tight", facecolor="white")
     text = buffer.getvalue()
@@ -79,7 +80,7 @@ def scatter(ranking: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> str:
     labels, colour = _ranked(metrics), colours(list(dict.fromkeys(metrics["trial"])))
     columns = min(3, len(labels))
     rows = -(-len(labels) // columns)
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(3.5 * columns, 2.9 * rows), layout="constrained")
         axes = np.atleast_1d(np.asarray(figure.subplots(rows, columns, sharex=True))).ravel()
         low = float(np.quantile(ranking["truth"], 0.02))
@@ -95,7 +96,7 @@ def scatter(ranking: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> str:
             axis.set_visible(False)
         figure.supxlabel(f"truth: stand-alone {metric.replace('_', ' ')} (%), worst 2 % cut off", fontsize=9)
         figure.supylabel("supernet score (higher is better)", fontsize=9)
-        return _svg(figure)
+        return svg(figure)
 
 
 def tau_over_rounds(metrics: pd.DataFrame, ceiling: float | None, partitions: Sequence[dict[str, Any]] = ()) -> str:
@@ -106,7 +107,7 @@ def tau_over_rounds(metrics: pd.DataFrame, ceiling: float | None, partitions: Se
     before = {"root": 0}  # images trained on the way to each supernet, which stand parents first
     for label in parents:
         before[label] = before[parents[label]] + int(images.get(parents[label], 0))
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(8.5, _height(3.6, labels)), layout="constrained")
         axis: Axes = figure.subplots()
         for label in labels:
@@ -127,7 +128,7 @@ def tau_over_rounds(metrics: pd.DataFrame, ceiling: float | None, partitions: Se
         axis.set_xlabel("thousand images trained on the path to this supernet (its ancestors' included)")
         axis.set_ylabel("Kendall tau, 95 % interval")
         axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
-        return _svg(figure)
+        return svg(figure)
 
 
 def _mark_ceiling(axis: Axes, ceiling: float) -> None:
@@ -150,7 +151,7 @@ def budget(partitions: list[dict[str, Any]], metrics: pd.DataFrame) -> str:
     rows: list[tuple[str, int, int, bool]] = [("root", int(root["images_trained"]), int(root["images_scored"]), True)]
     rows += [(p["label"], p["images_trained"], p["images_scored"], p["survived"]) for p in partitions]
     colour = colours([row[0] for row in rows])
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(8.5, 0.42 * len(rows) + 1.1), layout="constrained")
         spent = {"trained": [row[1] for row in rows], "scored": [row[2] for row in rows]}
         for axis, (name, images) in zip(figure.subplots(1, 2, sharey=True), spent.items(), strict=True):
@@ -161,13 +162,13 @@ def budget(partitions: list[dict[str, Any]], metrics: pd.DataFrame) -> str:
             axis.set_xlabel(f"thousand images {name}")
             axis.grid(axis="y", visible=False)
         axis.invert_yaxis()
-        return _svg(figure)
+        return svg(figure)
 
 
 def best_so_far(search: pd.DataFrame, labels: list[str]) -> str:
     """Draw every score of the search and the best so far, over what was spent."""
-    with rc_context(_STYLE):
-        return _svg(search_figure(search, labels))
+    with rc_context(STYLE):
+        return svg(search_figure(search, labels))
 
 
 def search_figure(search: pd.DataFrame, labels: Sequence[str] = ()) -> Figure:
@@ -178,7 +179,7 @@ def search_figure(search: pd.DataFrame, labels: Sequence[str] = ()) -> Figure:
         labels: The run's supernets, for their colours; those of the search if not given.
     """
     scorers = sorted(search["scorer"].unique())
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(8.5, _height(3.0, scorers)), layout="constrained")
         axis: Axes = figure.subplots()
         colour = colours(list(labels) or scorers)
@@ -204,7 +205,7 @@ def front_figure(found: pd.DataFrame, front: pd.DataFrame, cost: str) -> Figure:
         front: Those of them on the Pareto front.
         cost: The cost's column.
     """
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(7.0, 4.0), layout="constrained")
         axis: Axes = figure.subplots()
         axis.scatter(found[cost], found["score"], s=9, alpha=0.4, lw=0, color="#888888", label="scored")

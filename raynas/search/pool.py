@@ -9,7 +9,7 @@ Scores of different supernet versions do stand side by side in it, which is why 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -40,6 +40,11 @@ class PoolEntry:
     def row(self) -> dict[str, Any]:
         """Return it as plain values, for a table."""
         return {**asdict(self), "architecture": self.architecture.text}
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], parse: Callable[[str], Architecture]) -> PoolEntry:
+        """Return what `row` was made of; `parse` reads the architecture's string."""
+        return cls(**{**row, "architecture": parse(row["architecture"])})
 
 
 class Pool:

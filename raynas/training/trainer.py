@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -253,8 +253,13 @@ class Trainer:
             "parts": {name: _on_cpu(part.state_dict()) for name, part in self._parts().items()},
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue exactly where `state_dict` was taken."""
+    def load_state_dict(self, state: Mapping[str, Any], parts: Collection[str] | None = None) -> None:
+        """Continue exactly where `state_dict` was taken.
+
+        Args:
+            state: The state.
+            parts: The method parts (by kind) that continue; the others stay as they are. All if None.
+        """
         self.supernet.load_state_dict(state["supernet"])
         self._optimizer.load_state_dict(state["optimizer"])
         for parameter, kept in self._optimizer.state.items():
@@ -269,7 +274,8 @@ class Trainer:
         for purpose, rng in self._streams.items():
             rng.bit_generator.state = state["streams"][purpose]
         for name, part in self._parts().items():
-            part.load_state_dict(state["parts"][name])
+            if parts is None or name in parts:
+                part.load_state_dict(state["parts"][name])
 
 
 def _on_cpu(state: Any) -> Any:

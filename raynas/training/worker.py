@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -273,9 +273,24 @@ class SupernetWorker:
             "candidates": self._candidates.bit_generator.state,
         }
 
+    def go_on_from(self, state: Mapping[str, Any], parts: Collection[str]) -> None:
+        """Continue where another worker's `state_dict` was taken, as a supernet of another method.
+
+        Weights, optimizer, streams, schedule and counts are the other's, so that a part of the method which does
+        nothing before this point makes no difference to having trained from the beginning.
+
+        Args:
+            state: Of a worker with the same network, images and seed.
+            parts: The method parts (by kind) that continue, too: those that both have alike. The others begin.
+        """
+        self._continue(state, parts)
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue exactly where `state_dict` was taken."""
-        self.trainer.load_state_dict(state["trainer"])
+        self._continue(state, None)
+
+    def _continue(self, state: Mapping[str, Any], parts: Collection[str] | None) -> None:
+        self.trainer.load_state_dict(state["trainer"], parts)
         self.round = state["round"]
         self.images_trained, self.images_scored = state["images_trained"], state["images_scored"]
         self._reported_scored, self.inherited_tau = state["reported_scored"], state["inherited_tau"]

@@ -1,0 +1,189 @@
+"""The Tune schedulers of a sweep: who is stopped early. Ray's own, and successive halving over known settings.
+
+Controls are never stopped: what is compared with them needs them to the end. Stops are noted in the sweep's journal;
+a sweep that is played again stops the same trials at the same steps.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import (
+    ASHAScheduler,
+    FIFOScheduler,
+    HyperBandScheduler,
+    MedianStoppingRule,
+    TrialScheduler,
+)
+
+from raynas.cluster.setting_trial import NAME, PAYLOAD
+from raynas.cluster.sweep_journal import SweepJournal
+from raynas.cluster.sweep_plan import SweepPlan
+from raynas.settings import HalvingRule
+
+TIME = "training_iteration"
+
+
+class OnSettings(TrialScheduler):
+    """What each scheduler lacks, as a base in front of it: controls go on, and stops are remembered."""
+
+    remembers = True
+    """Whether a stop of before is carried out as it was; not where trials wait for each other, and decide it again."""
+
+    def watched_by(self, controls: frozenset[str], journal: SweepJournal) -> None:
+        """Say who is never stopped, and where stops are noted."""
+        self._controls, self._journal = controls, journal
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Take a trial in, but for controls."""
+        if trial.config[NAME] not in self._controls:
+            super().on_trial_add(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Pass a report on, and note a stop."""
+        name, report = str(trial.config[NAME]), result[PAYLOAD]
+        if name in self._controls:
+            return str(TrialScheduler.CONTINUE)
+        decision = str(super().on_trial_result(tune_controller, trial, result))
+        if self.remembers and report.again:
+            stopped = self._journal.stopped_at(name)
+            known_further = stopped != report.step
+            return str(TrialScheduler.CONTINUE if known_further else TrialScheduler.STOP)
+        if decision == TrialScheduler.STOP:
+            self._journal.stopped(name, report.step)
+        return decision
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        """Pass the end of a trial on, but for controls."""
+        if trial.config[NAME] not in self._controls:
+            super().on_trial_complete(tune_controller, trial, result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        """Pass the loss of a trial on, but for controls."""
+        if trial.config[NAME] not in self._controls:
+            super().on_trial_remove(tune_controller, trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Pass a failure on, but for controls."""
+        if trial.config[NAME] not in self._controls:
+            super().on_trial_error(tune_controller, trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """Return a control that waits, or what the scheduler chooses."""
+        for trial in tune_controller.get_trials():
+            if trial.config[NAME] in self._controls and trial.status in (Trial.PENDING, Trial.PAUSED):
+                return trial
+        return super().choose_trial_to_run(tune_controller)
+
+
+class Everyone(OnSettings, FIFOScheduler):
+    """Stops nobody."""
+
+
+class Asha(OnSettings, ASHAScheduler):
+    """Ray Tune's ASHA."""
+
+
+class Median(OnSettings, MedianStoppingRule):
+    """Ray Tune's median rule."""
+
+
+class Hyperband(OnSettings, HyperBandScheduler):
+    """Ray Tune's HyperBand."""
+
+    remembers = False
+
+
+class Halving(OnSettings, FIFOScheduler):
+    """Successive halving as `HalvingRule` decides it: who reaches a rung waits there for all others.
+
+    Args:
+        rule: Decides.
+    """
+
+    remembers = False
+
+    def __init__(self, rule: HalvingRule) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._rule = rule
+        self._measure = ""
+        self._waiting: set[str] = set()
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Let a trial that reaches a rung wait there; when the last has, stop the weak and let the others go on."""
+        name, report = str(trial.config[NAME]), result[PAYLOAD]
+        if name in self._controls or not self._rule.tell(name, report.step, result[self._measure]):
+            return str(TrialScheduler.CONTINUE)
+        self._waiting.add(name)
+        stopped = self._carry_out(tune_controller, trial)
+        if name in stopped:
+            self._journal.stopped(name, report.step)
+            return str(TrialScheduler.STOP)
+        return str(TrialScheduler.PAUSE if name in self._waiting else TrialScheduler.CONTINUE)
+
+    def told_by(self, metric: str) -> None:
+        """Say which key of a report counts."""
+        self._measure = metric
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """Return a trial that has not begun, or one that may go on."""
+        trials = tune_controller.get_trials()
+        able = [trial for trial in trials if trial.status in (Trial.PAUSED, Trial.PENDING)]
+        going_on = [trial for trial in able if trial.config[NAME] not in self._waiting]
+        return min(going_on, key=lambda trial: trial.status != Trial.PAUSED, default=None)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Wait no longer for a trial that failed for good; one that is started again is marked ERROR at this time."""
+        if trial.status != Trial.ERROR:
+            self._rule.drop(trial.config[NAME])
+            self._carry_out(tune_controller, None)
+
+    def _carry_out(self, tune_controller: Any, last: Trial | None) -> list[str]:
+        """Stop those whom the rule stops, but for the trial that Tune is asking about, and return their names."""
+        stopped = self._rule.decide()
+        if stopped is None:
+            return []
+        self._waiting = set()
+        for trial in tune_controller.get_trials():
+            name = trial.config[NAME]
+            if name in stopped and trial is not last and not trial.is_finished():
+                self._journal.stopped(name, int(trial.last_result[TIME]))
+                tune_controller.stop_trial(trial)
+        return stopped
+
+
+def sweep_scheduler(plan: SweepPlan, journal: SweepJournal) -> OnSettings:
+    """Return the scheduler that a sweep asks for."""
+    stop, metric = plan.sweep.stop, plan.sweep.metric
+    scheduler: OnSettings
+    if stop is None:
+        scheduler = Everyone()  # type: ignore[no-untyped-call]
+    elif stop.name == "halving":
+        names = [setting.name for setting in plan.known or ()]
+        halving = Halving(HalvingRule(names, plan.steps, grace=stop.grace, reduction=stop.reduction))
+        halving.told_by(metric)
+        scheduler = halving
+    elif stop.name == "asha":
+        scheduler = Asha(
+            time_attr=TIME,
+            metric=metric,
+            mode="max",
+            max_t=plan.steps,
+            grace_period=stop.grace,
+            reduction_factor=stop.reduction,
+        )
+    elif stop.name == "hyperband":
+        scheduler = Hyperband(
+            time_attr=TIME, metric=metric, mode="max", max_t=plan.steps, reduction_factor=stop.reduction
+        )
+    else:
+        scheduler = Median(
+            time_attr=TIME,
+            metric=metric,
+            mode="max",
+            grace_period=stop.grace,
+            min_samples_required=stop.least,
+        )
+    scheduler.watched_by(frozenset(setting.name for setting in plan.controls), journal)
+    return scheduler

@@ -1,0 +1,162 @@
+"""The Tune searcher of a sweep: the controls, then the settings there are, or those that Optuna finds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages.journal import JournalFileBackend
+from ray.tune.search import Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from raynas.cluster.setting_trial import NAME
+from raynas.cluster.sweep_journal import SweepJournal
+from raynas.settings import Choices, Range, Setting, setting_of
+from raynas.streams import stream_seed
+
+STUDY = "study.log"
+"""Optuna's own journal of the study, in the sweep's folder: ``optuna.storages.JournalStorage`` reads it."""
+
+
+class SettingSearcher(Searcher):
+    """Names the settings that are tried, in an order of its own.
+
+    A search that learns is told of results in lots: all of a lot are asked for before any is told, and they are told in
+    the order in which they were asked for. So what it finds does not hang on which trial was faster.
+
+    Args:
+        controls: What comes first, whatever is searched.
+        known: The settings there are; None where `inner` finds them.
+        ranges: What each key may be.
+        inner: Finds settings.
+        lot: How many it is asked for at a time.
+        total: How many it is asked for in all.
+        objectives: What it is told, by name.
+        journal: What was decided before, and where decisions are noted.
+    """
+
+    def __init__(
+        self,
+        controls: Sequence[Setting],
+        known: Sequence[Setting] | None,
+        ranges: Mapping[str, Range],
+        inner: Searcher | None,
+        *,
+        lot: int,
+        total: int,
+        objectives: Sequence[str],
+        journal: SweepJournal,
+    ) -> None:
+        super().__init__(metric=objectives[0], mode="max")
+        self._ready = [*controls, *(known or ())]
+        self._ranges, self._inner, self._lot, self._total = dict(ranges), inner, lot, total
+        self._objectives, self._journal = tuple(objectives), journal
+        self._names: dict[str, str] = {}  # Tune's ids of trials to settings' names
+        self._found: list[tuple[str, dict[str, Any]]] = []
+        self._running: set[str] = set()  # of the present lot, who has not ended
+        self._ended: dict[str, dict[str, float] | None] = {}  # and what is to be told of who has
+        self._given = 0  # of those found
+        self._remember()
+
+    def _remember(self) -> None:
+        """Bring the inner search to where it was: ask and tell in the order that the journal has."""
+        if self._inner is None:
+            return
+        for event in self._journal.events:
+            if "suggested" in event:
+                self._ask_inner()
+            elif "completed" in event:
+                self._tell_inner(event["completed"], event["told"])
+
+    def _ask_inner(self) -> None:
+        assert self._inner is not None
+        number = len(self._found)
+        name = setting_of(number, {}).name
+        sampled = self._inner.suggest(name)
+        if not isinstance(sampled, dict):
+            raise RuntimeError(f"the search gave no setting, but {sampled!r}")
+        self._found.append((name, dict(sampled)))
+
+    def _tell_inner(self, name: str, told: dict[str, float] | None) -> None:
+        assert self._inner is not None
+        self._inner.on_trial_complete(name, result=told, error=told is None)
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the next setting; None where results of a lot are waited for, and `FINISHED` where there is none."""
+        if self._ready:
+            setting = self._ready.pop(0)
+            return {NAME: setting.name, **({} if setting.control else self._sampled(setting.values))}
+        if self._inner is None or self._given >= self._total:
+            return str(Searcher.FINISHED)
+        if self._given % self._lot == 0 and (self._running or self._ended):
+            return None
+        if self._given == len(self._found):
+            self._ask_inner()
+            self._journal.suggested(*self._found[-1])
+        name, sampled = self._found[self._given]
+        self._given += 1
+        self._names[trial_id] = name
+        self._running.add(name)
+        return {NAME: name, **sampled}
+
+    def _sampled(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values as a sampler writes them: choices by their labels."""
+        labels = {}
+        for key, value in values.items():
+            one = self._ranges[key]
+            labels[key] = one.labels[one.options.index(value)] if isinstance(one, Choices) else value
+        return labels
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Take in a trial's last report; when a lot is complete, tell of it in order."""
+        name = self._names.get(trial_id)
+        if name not in self._running:
+            return
+        self._running.discard(name)
+        self._ended[name] = None if error or result is None else {key: float(result[key]) for key in self._objectives}
+        if self._running or (self._given % self._lot and self._given < self._total):
+            return
+        for one in sorted(self._ended):
+            if self._journal.completed(one, self._ended[one]):
+                self._tell_inner(one, self._ended[one])
+        self._ended = {}
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        """Say that there is nothing to set: the objectives are known."""
+        del metric, mode, config, spec
+        return True
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keep nothing: the journal has it all."""
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never asked for: a sweep is played again from its journal."""
+        raise NotImplementedError(checkpoint_path)
+
+
+def optuna_search(
+    ranges: Mapping[str, Range], objectives: Sequence[str], *, seed: int, startup: int, folder: Path
+) -> OptunaSearch:
+    """Return Tune's searcher that finds settings by Optuna's TPE, with a study that survives.
+
+    Args:
+        ranges: What each key may be.
+        objectives: The measure that is raised, then costs that are lowered.
+        seed: Of its draws.
+        startup: Random settings at first.
+        folder: The sweep's folder, where the study is kept; one that is there is written anew, from the journal.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    (folder / STUDY).unlink(missing_ok=True)
+    many = len(objectives) > 1
+    return OptunaSearch(
+        space={key: one.distribution() for key, one in ranges.items()},
+        metric=list(objectives) if many else objectives[0],
+        mode=["max", *("min" for _ in objectives[1:])] if many else "max",
+        sampler=optuna.samplers.TPESampler(seed=stream_seed(seed, "sweep") % 2**32, n_startup_trials=startup),
+        storage=optuna.storages.JournalStorage(JournalFileBackend(str(folder / STUDY))),
+        study_name="sweep",
+    )

@@ -1,0 +1,194 @@
+"""The Tune trial of a sweep: one setting, trained with every seed, a step at a time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from raynas.cluster import PROCESS_BEGAN
+from raynas.cluster.local_run import LocalRun
+from raynas.cluster.plan import draft_plan, with_truth
+from raynas.cluster.sweep_plan import alike, setting_config
+from raynas.cluster.trial_record import STATE, TrialRecord
+from raynas.config import Config
+from raynas.data import ImageData
+from raynas.settings.setting import values_of
+from raynas.training.checkpoint import load_state
+from raynas.training.ledger import Span
+from raynas.training.process import prepare_process
+
+NAME = "setting"
+"""Key of a trial's config that holds the setting's name; the others are the swept keys, with labels for choices."""
+PAYLOAD = "payload"
+"""Key of a result that carries the `SettingReport`."""
+STEP = "step.json"
+WORST = -1.0
+"""What schedulers and searchers are told of a measure that is not a number; none is lower."""
+
+
+@dataclass(frozen=True)
+class SettingReport:
+    """What a step of a trial gave.
+
+    Args:
+        name: The setting's name.
+        step: The step, from 1.
+        rows: The metrics, a row a seed: lines of metrics.jsonl.
+        spans: When the process worked.
+        finished: Whether the trial has come to its end.
+        again: Whether the step was made before: by an earlier process.
+        rankings: At the end, each seed's ranking (architecture, score, truth, scorer).
+    """
+
+    name: str
+    step: int
+    rows: list[dict[str, Any]]
+    spans: list[Span]
+    finished: bool
+    again: bool
+    rankings: dict[int, dict[str, list[Any]]] | None = None
+
+
+@dataclass(frozen=True)
+class SweepShared:
+    """What all trials of a sweep have in common.
+
+    Args:
+        base: The sweep's configuration.
+        data: The images.
+        controls: By a control's name, its values.
+        warm: By seed, the state of the supernet from which all go on; empty where each begins anew.
+        records: The folder of the trials' records.
+        objectives: What is told to schedulers and searchers.
+        threads: Torch threads a trial.
+        copies: Whether a trial may go on as a copy of another.
+    """
+
+    base: Config
+    data: ImageData
+    controls: Mapping[str, Mapping[str, Any]]
+    warm: Mapping[int, Mapping[str, Any]]
+    records: Path
+    objectives: tuple[str, ...]
+    threads: int
+    copies: bool
+
+
+_process_started_work = False
+
+
+class SettingTrial(tune.Trainable):
+    """Trains one setting with every seed in turn; the state of the trial lies in its record, not with Tune.
+
+    What Tune keeps is which step a trial was at. Where steps after it are kept, they are reported again and not made
+    again. With schedulers that let a trial go on as a copy of another, Tune keeps the whole state.
+    """
+
+    def setup(self, config: dict[str, Any], **shared: Any) -> None:
+        """Take in what is shared; `shared` are the fields of `SweepShared`, from the object store."""
+        global _process_started_work
+        self._shared = SweepShared(**shared)
+        prepare_process(self._shared.threads)
+        self._begin(config)
+        self._startup = [] if _process_started_work else [Span("startup", PROCESS_BEGAN, time.time())]
+        _process_started_work = True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        shared, self._name = self._shared, str(config[NAME])
+        sweep = shared.base.sweep
+        assert sweep is not None
+        control = shared.controls.get(self._name)
+        sampled = {key: config[key] for key in sweep.keys} if control is None else {}
+        self.values = dict(control) if control is not None else values_of(sweep.ranges, sampled)
+        self._seeds = sweep.seeds
+        self._record = TrialRecord(shared.records / self._name)
+        self._at = 0
+        self._runs: dict[int, LocalRun] | None = None
+        self._last: dict[int, dict[str, Any]] = {}
+
+    def step(self) -> dict[str, Any]:
+        """Make a step with every seed, or report one that is kept."""
+        start = time.time()
+        kept = self._record.step(self._at + 1)
+        self._at += 1
+        if kept is not None:
+            finished = all(bool(row["over"]) for row in kept)
+            report = SettingReport(self._name, self._at, kept, [], finished, True, self._kept_rankings(finished))
+            return self._result(report)
+        runs = self._loaded()
+        rows = [{**self._step(seed, run), "over": run.finished} for seed, run in runs.items()]
+        finished = all(run.finished for run in runs.values())
+        rankings = {seed: run.ranking() for seed, run in runs.items()} if finished else None
+        if rankings is not None:
+            self._record.keep_rankings(rankings)
+        self._record.keep(self._at, rows, {str(seed): run.state_dict() for seed, run in runs.items()})
+        spans = [*self._startup, Span("train", start, time.time())]
+        self._startup = []
+        return self._result(SettingReport(self._name, self._at, rows, spans, finished, False, rankings))
+
+    def _step(self, seed: int, run: LocalRun) -> dict[str, Any]:
+        """Return the metrics after a step of one seed; of one that is over, those of its last step."""
+        metrics = self._last.get(seed, {}) if run.finished else run.step()
+        self._last[seed] = metrics
+        return {"trial": self._name, "partition": self._name, "seed": seed, **metrics}
+
+    def _kept_rankings(self, finished: bool) -> dict[int, dict[str, list[Any]]] | None:
+        return self._record.rankings() if finished else None
+
+    def _loaded(self) -> dict[int, LocalRun]:
+        """Return the runs, made or read from the record where they are not in memory."""
+        if self._runs is None:
+            self._runs = {seed: self._made(seed) for seed in self._seeds}
+            if self._record.done:
+                self._restore(self._record.state())
+        return self._runs
+
+    def _made(self, seed: int) -> LocalRun:
+        shared, config = self._shared, setting_config(self._shared.base, self.values, seed)
+        plan = with_truth(draft_plan(config, shared.data))
+        warm, sweep = shared.warm.get(seed), shared.base.sweep
+        if warm is None or sweep is None or sweep.warm_start is None:
+            return LocalRun(plan)
+        return LocalRun(plan, warm, alike(setting_config(shared.base, sweep.warm_start.values, seed), config))
+
+    def _restore(self, states: Mapping[str, Any]) -> None:
+        assert self._runs is not None
+        rows = self._record.step(self._record.done) or []
+        own = ("trial", "partition", "seed", "over")
+        self._last = {row["seed"]: {key: value for key, value in row.items() if key not in own} for row in rows}
+        for seed, run in self._runs.items():
+            run.load_state_dict(states[str(seed)])
+
+    def _result(self, report: SettingReport) -> dict[str, Any]:
+        told = {}
+        for name in self._shared.objectives:
+            values = [float("nan") if row[name] is None else float(row[name]) for row in report.rows]
+            mean = sum(values) / len(values)
+            told[name] = mean if mean == mean else WORST  # not a number: no scheduler could sort it
+        return {**told, "done": report.finished, PAYLOAD: report}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Note the step; with the state where another trial may go on as a copy of this one."""
+        (Path(checkpoint_dir) / STEP).write_text(json.dumps({NAME: self._name, "step": self._at}))
+        if self._shared.copies and self._record.done:
+            self._record.copy_state(Path(checkpoint_dir))
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Go on from a step; the argument is the folder that `save_checkpoint` wrote to."""
+        folder = Path(checkpoint)
+        note = json.loads((folder / STEP).read_text())
+        self._at = int(note["step"])
+        if note[NAME] != self._name or (self._shared.copies and (folder / STATE).is_file()):
+            self._runs = {seed: self._made(seed) for seed in self._seeds}
+            self._restore(load_state(folder / STATE)["seeds"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Become another setting's trial."""
+        self._begin(new_config)
+        return True

@@ -1,0 +1,255 @@
+"""`sweep`: many settings of a configuration, each with several seeds, as trials of Ray Tune."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from rich.console import Console
+
+from raynas.cluster.resources import Resources
+from raynas.cluster.session import ray_starting
+from raynas.cluster.setting_schedulers import sweep_scheduler
+from raynas.cluster.setting_searcher import SettingSearcher, optuna_search
+from raynas.cluster.setting_trial import NAME, PAYLOAD, SettingReport, SettingTrial
+from raynas.cluster.sweep_journal import SweepJournal
+from raynas.cluster.sweep_plan import SweepPlan, plan_sweep
+from raynas.cluster.warm_start import warm_states
+from raynas.config import Config, load_config
+from raynas.errors import RunError
+from raynas.report.folder import RunFolder, create_folder, refuse_existing
+from raynas.report.sweep_result import SweepResult, load_sweep
+from raynas.report.sweep_tables import SweepTables
+from raynas.report.sweep_text import print_sweep, print_sweep_header, trial_line
+from raynas.settings import Setting
+from raynas.settings.setting import values_of
+from raynas.training.ledger import Ledger, Span
+
+MOST_FAILURES = 3
+"""How often a trial is started again after its process died."""
+
+
+def sweep(
+    config: str | Path | Mapping[str, Any] | Config,
+    overrides: Sequence[str] = (),
+    *,
+    console: Console | None = None,
+    **keys: Any,
+) -> SweepResult:
+    """Try the settings that a configuration's sweep section describes, and return what came out.
+
+    Args:
+        config: A YAML file, a mapping of the same shape, or a checked configuration.
+        overrides: ``key=value`` texts with dotted keys.
+        console: Where progress is printed; nowhere if None.
+        keys: Keys with their values, applied last.
+
+    Raises:
+        ConfigError: The configuration or one of the settings has problems; all are told, nothing was started.
+        RunError: The folder exists.
+    """
+    began = time.time()
+    name = Path(config).stem if isinstance(config, str | Path) else "sweep"
+    source = config.model_dump(mode="json") if isinstance(config, Config) else config
+    config = load_config(source, overrides, **keys)
+    refuse_existing(config)
+    console = console or Console(quiet=True)
+    with ray_starting(config.ray, None) as wait_for_ray:
+        with console.status("looking at all settings"):
+            plan = plan_sweep(config)
+            wait_for_ray()
+        folder = create_folder(config, name)
+        SweepLaunch(plan, folder, console, began).go()
+    done = load_sweep(folder.path)
+    print_sweep(console, done)
+    return done
+
+
+@dataclass(frozen=True)
+class SweepHooks:
+    """What the driver is told by Tune; a pickled copy tells nobody (see `raynas.cluster.hooks.Hooks`).
+
+    Args:
+        launch: The sweep in progress; None in a pickled copy.
+    """
+
+    launch: SweepLaunch | None
+
+    def __deepcopy__(self, memo: dict[int, object]) -> SweepHooks:
+        return self
+
+    def __reduce__(self) -> tuple[type[SweepHooks], tuple[None]]:
+        return SweepHooks, (None,)
+
+
+class SweepCallback(tune.Callback):
+    """Hands reports, and the ends of trials, to the driver.
+
+    Args:
+        hooks: The driver.
+    """
+
+    def __init__(self, hooks: SweepHooks) -> None:
+        self._hooks = hooks
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Pass a report on."""
+        if self._hooks.launch is not None:
+            self._hooks.launch.report(trial.config, result[PAYLOAD])
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Pass the end of a trial on."""
+        if self._hooks.launch is not None:
+            self._hooks.launch.ended(str(trial.config[NAME]))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Pass the failure of a trial on, once it is for good."""
+        if self._hooks.launch is not None and trial.num_failures > MOST_FAILURES:
+            self._hooks.launch.failed(trial.config, str(trial.get_error()))
+
+
+class SweepLaunch:
+    """One sweep in progress.
+
+    Args:
+        plan: What to try.
+        folder: Where to keep it; what an earlier process left in it is gone on from.
+        console: Where to print.
+        began: When it began (seconds since the epoch).
+    """
+
+    def __init__(self, plan: SweepPlan, folder: RunFolder, console: Console, began: float) -> None:
+        self.plan, self.folder, self.console = plan, folder, console
+        self.resources = Resources.of(plan.config.ray)
+        self.ledger = Ledger(began=began)
+        self.tables = SweepTables(folder, plan.config)
+
+    def go(self) -> None:
+        """Try all settings; whatever ends it early, what is done so far is kept."""
+        import ray
+
+        print_sweep_header(self.console, self.plan.config, self.folder, self.plan.trials)
+        try:
+            self.ledger.slots = self.resources.slots()
+            data = ray.put(self.plan.images)
+            self.ledger.add([Span("startup", self.ledger.began, time.time())])
+            with self.console.status("training the supernets that all go on from"):
+                warm, rows = warm_states(self.plan, self.folder.checkpoints, data, self.ledger)
+            self.tables.add_warm(rows)
+            self._run_trials(data, warm)
+            self.finish()
+        except BaseException as error:
+            what = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            again = f"`raynas resume {self.folder.path}` goes on"
+            self.console.print(f"{what}; {again}", highlight=False, soft_wrap=True)
+            raise
+        finally:
+            self.tables.close()
+
+    def _run_trials(self, data: Any, warm: Mapping[int, Mapping[str, Any]]) -> None:
+        plan, folder = self.plan, self.folder.path.absolute()
+        shutil.rmtree(folder / "tune", ignore_errors=True)  # of an earlier process: the records have it all
+        journal = SweepJournal(folder / "journal.jsonl")
+        sweep, launched = plan.sweep, time.time()
+        trainable = tune.with_parameters(
+            SettingTrial,
+            base=plan.config,
+            data=data,
+            controls={setting.name: dict(setting.values) for setting in plan.controls},
+            warm=warm,
+            records=folder / "trials",
+            objectives=sweep.objectives,
+            threads=self.resources.cpus,
+            copies=False,
+        )
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, self.resources.bundle),
+            tune_config=tune.TuneConfig(
+                search_alg=self._searcher(journal),
+                scheduler=sweep_scheduler(plan, journal),
+                num_samples=plan.trials,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str(folder),
+                callbacks=[SweepCallback(SweepHooks(self))],
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_frequency=1),
+                failure_config=tune.FailureConfig(max_failures=MOST_FAILURES),
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+        journal.close()
+        self.ledger.close_gap("startup", launched)
+
+    def _searcher(self, journal: SweepJournal) -> SettingSearcher:
+        plan, sweep = self.plan, self.plan.sweep
+        finder, inner = sweep.finder, None
+        if plan.known is None:
+            inner = optuna_search(
+                sweep.ranges,
+                sweep.objectives,
+                seed=plan.config.seed,
+                startup=finder.startup,
+                folder=self.folder.path,
+            )
+        return SettingSearcher(
+            plan.controls,
+            plan.known,
+            sweep.ranges,
+            inner,
+            lot=finder.batch,
+            total=plan.trials - len(plan.controls),
+            objectives=sweep.objectives,
+            journal=journal,
+        )
+
+    def setting(self, config: Mapping[str, Any]) -> Setting:
+        """Return the setting that a trial's Tune config stands for."""
+        name, sweep = str(config[NAME]), self.plan.sweep
+        control = next((one for one in self.plan.controls if one.name == name), None)
+        return control or Setting(name, values_of(sweep.ranges, {key: config[key] for key in sweep.keys}))
+
+    def report(self, config: Mapping[str, Any], report: SettingReport) -> None:
+        """Take in a step of a trial; one that was made again, as its process died before it was kept, once."""
+        self.ledger.add(report.spans)
+        known = self.tables.add(self.setting(config), report.step, report.rows, report.finished, report.rankings)
+        if not known:
+            return
+
+    def ended(self, name: str) -> None:
+        """Print a line on a trial that is over: at its end, or stopped."""
+        trial = self.tables.end(name)
+        self.console.print(trial_line(trial, self.plan.sweep, self.tables.progress(self.plan.trials)),
+                           highlight=False, soft_wrap=True)  # fmt: skip
+
+    def failed(self, config: Mapping[str, Any], error: str) -> None:
+        """Take in that a trial failed for good."""
+        self.tables.fail(self.setting(config), error)
+        self.console.print(f"{config[NAME]}: failed: {error.splitlines()[-1] if error else 'unknown'}",
+                           highlight=False, soft_wrap=True)  # fmt: skip
+
+    def finish(self) -> None:
+        """Write all tables and the page.
+
+        Raises:
+            RunError: No trial could be trained.
+        """
+        trials = self.tables.trials
+        if not any(trial.steps for trial in trials):
+            errors = "; ".join(sorted({trial.error.splitlines()[-1] for trial in trials if trial.error}))
+            raise RunError(
+                f"no setting could be trained: {errors or 'no trial reported'} ({self.folder.path / 'tune'})"
+            )
+        self.tables.write()
+        self.ledger.add([], trained=self.tables.images("images_trained"), scored=self.tables.images("images_scored"))
+        self.ledger.save(self.folder.ledger)
+        load_sweep(self.folder.path).write_report()

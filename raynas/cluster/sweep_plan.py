@@ -1,0 +1,251 @@
+"""From a configuration with a sweep to what will be tried; every problem of every setting is told before anything is.
+
+A setting is a configuration of its own: the sweep's, with the setting's values in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from raynas.cluster.local_run import local_objections
+from raynas.cluster.plan import Plan, checked, draft_plan
+from raynas.config import Config, load_config
+from raynas.config_sweep import LIVE, SweepSettings
+from raynas.data import ImageData, data
+from raynas.errors import ConfigError
+from raynas.settings import Choices, Setting, every_setting, names_of, random_settings
+from raynas.settings.halving import rungs
+from raynas.settings.setting import short
+from raynas.streams import stream
+
+DEFAULT_TRIALS = 20
+_DRAWN = 30
+"""Random settings looked at before a search that finds them as it goes."""
+_TRIED = 8
+"""So many networks and methods are run on two images, each kind once."""
+_SAME = ("space", "network", "data", "score.batch_norm", "method.sharing")
+"""What a supernet that is trained once for all settings must have in common with each of them."""
+_SAME_TRAINING = ("batch_size", "round_images", "root_rounds", "heldout", "precision")
+_KINDS = ("sampler", "regularizer", "curriculum", "sharing")
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """A sweep, ready to go.
+
+    Args:
+        config: The resolved configuration, with its sweep.
+        images: The data.
+        controls: What the settings are compared with.
+        known: The settings to try, where they are known from the start; None where a search finds them.
+        steps: Steps of a trial that is not stopped: rounds of the root, and turns of partitions; the most there are.
+    """
+
+    config: Config
+    images: ImageData
+    controls: tuple[Setting, ...]
+    known: tuple[Setting, ...] | None
+    steps: int
+
+    @property
+    def sweep(self) -> SweepSettings:
+        """The sweep section."""
+        assert self.config.sweep is not None
+        return self.config.sweep
+
+    @property
+    def trials(self) -> int:
+        """How many settings are tried, the controls among them."""
+        return len(self.controls) + ((self.sweep.trials or DEFAULT_TRIALS) if self.known is None else len(self.known))
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The swept keys' short names."""
+        return names_of(self.sweep.keys)
+
+    def config_of(self, values: Mapping[str, Any], seed: int) -> Config:
+        """Return the configuration of a setting with one seed."""
+        return setting_config(self.config, values, seed)
+
+    def draft(self, values: Mapping[str, Any], seed: int) -> Plan:
+        """Return the plan of a setting with one seed, not yet measured against the truth."""
+        return draft_plan(self.config_of(values, seed), self.images)
+
+    @property
+    def warm_values(self) -> dict[str, Any]:
+        """What the supernet from which all trials go on is trained with."""
+        warm = self.sweep.warm_start
+        return {} if warm is None else dict(warm.values)
+
+
+def setting_config(base: Config, values: Mapping[str, Any], seed: int) -> Config:
+    """Return the configuration of a setting with one seed.
+
+    Raises:
+        ConfigError: With every problem of it.
+    """
+    plain = base.model_dump(mode="json")
+    return load_config({**plain, "sweep": None, "out": None}, **dict(values), seed=seed)
+
+
+def plan_sweep(config: Config) -> SweepPlan:
+    """Return the plan of a sweep, whose settings were all looked at.
+
+    Raises:
+        ConfigError: With every problem found in any setting.
+    """
+    sweep = config.sweep
+    if sweep is None:
+        raise ConfigError(
+            ["there is no sweep section: it says which keys are varied; `raynas run` is for a single run"]
+        )
+    controls = tuple(Setting(name, values, control=True) for name, values in sweep.controls.items())
+    known = _known(config, sweep)
+    images = data(config.data.name, **config.data.options)
+    looked_at = [*controls, *(_examples(config, sweep) if known is None else known)]
+    names = names_of(sweep.keys)
+    problems: dict[str, list[str]] = {}
+    plans: dict[Setting, Plan] = {}
+    for setting in looked_at:
+        try:
+            plans[setting] = draft_plan(setting_config(config, setting.values, sweep.seeds[0]), images)
+            found = local_objections(plans[setting])
+        except ConfigError as error:
+            found = error.problems
+        for problem in found:
+            problems.setdefault(problem, []).append(setting.text(names))
+    told = [f"{problem} ({_which(where)})" for problem, where in problems.items()]
+    if not told:
+        told += _warm_problems(config, sweep, plans, images)
+        told += _trial_runs(list(plans.values()))
+    steps = max((steps_of(plan, sweep) for plan in plans.values()), default=0)
+    told += _stop_problems(sweep, steps) if plans else []
+    if told:
+        raise ConfigError(told, "the sweep")
+    return SweepPlan(config, images, controls, known, steps)
+
+
+def steps_of(plan: Plan, sweep: SweepSettings) -> int:
+    """Return the steps of a trial: rounds of the root that are left for it, and the most turns of partitions."""
+    before = 0 if sweep.warm_start is None else sweep.warm_start.rounds
+    settings, turns = plan.config.train, 0
+    for level in range(plan.depth):
+        known = plan.rule is not None and level == 0
+        turns += plan.rule.longest() if known and plan.rule else settings.rounds_of_level(last=level == plan.depth - 1)
+    return settings.root_rounds - before + turns
+
+
+def _known(config: Config, sweep: SweepSettings) -> tuple[Setting, ...] | None:
+    """Return the settings of a grid or of random draws; None where a search finds them."""
+    name, rng = sweep.finder.name, stream(config.seed, "settings")
+    if name == "grid":
+        every = every_setting({key: one for key, one in sweep.ranges.items() if isinstance(one, Choices)})
+        if sweep.trials is None or sweep.trials >= len(every):
+            return tuple(every)
+        return tuple(every[place] for place in sorted(rng.choice(len(every), sweep.trials, replace=False).tolist()))
+    if name == "random":
+        return tuple(random_settings(sweep.ranges, sweep.trials or DEFAULT_TRIALS, rng))
+    return None
+
+
+def _examples(config: Config, sweep: SweepSettings) -> list[Setting]:
+    """Return settings that show whether a search's are allowed: every key's ends or options, and random ones."""
+    ranges = sweep.ranges
+    first = {key: one.examples[0] for key, one in ranges.items()}
+    ends = [{**first, key: value} for key, one in ranges.items() for value in one.examples]
+    drawn = random_settings(ranges, _DRAWN, stream(config.seed, "settings looked at"))
+    return [Setting(f"e{place}", values) for place, values in enumerate([*ends, *(one.values for one in drawn)])]
+
+
+def _which(where: list[str]) -> str:
+    return f"at {where[0]}" if len(where) == 1 else f"at {where[0]} and {len(where) - 1} more"
+
+
+def _warm_problems(config: Config, sweep: SweepSettings, plans: Mapping[Setting, Plan], images: ImageData) -> list[str]:
+    """Return why trials could not go on from one supernet."""
+    warm = sweep.warm_start
+    if warm is None:
+        return []
+    try:
+        base = draft_plan(setting_config(config, warm.values, sweep.seeds[0]), images)
+    except ConfigError as error:
+        return [f"'sweep.warm_start': {problem}" for problem in error.problems]
+    problems = []
+    if warm.rounds >= base.config.train.root_rounds:
+        problems.append(
+            f"'sweep.warm_start.rounds': of the root's {base.config.train.root_rounds} rounds {warm.rounds} would be "
+            "over, and no schedule would come to its end; take fewer"
+        )
+    different: dict[str, list[str]] = {}
+    names = names_of(sweep.keys)
+    for setting, mine in plans.items():
+        for key, ours, theirs in _differences(base, mine):
+            different.setdefault(f"{key}: {theirs} there, {ours} in the warm start", []).append(setting.text(names))
+    problems += [
+        f"'sweep.warm_start': its supernet has another {what} ({_which(where)}); leave warm_start out, or set the same "
+        "in warm_start.values"
+        for what, where in different.items()
+    ]
+    return problems
+
+
+def _differences(base: Plan, mine: Plan) -> list[tuple[str, str, str]]:
+    """Return what a supernet must have in common with one that goes on from it, and has not."""
+    found = []
+    for key in _SAME:
+        ours, theirs = (_at(plan.config, key) for plan in (base, mine))
+        if ours != theirs:
+            found.append((key, short(ours), short(theirs)))
+    for key in _SAME_TRAINING:
+        ours, theirs = (getattr(plan.config.train, key) for plan in (base, mine))
+        if ours != theirs:
+            found.append((f"train.{key}", short(ours), short(theirs)))
+    images = [len(plan.root.split(plan.data.train)[0]) for plan in (base, mine)]
+    if images[0] != images[1] and not any(key == "train.heldout" for key, _, _ in found):
+        found.append(("number of training images (set train.heldout)", str(images[0]), str(images[1])))
+    return found
+
+
+def _at(config: Config, key: str) -> Any:
+    plain: Any = config.model_dump(mode="json")
+    for part in key.split("."):
+        plain = plain[part]
+    return plain
+
+
+def alike(base: Config, mine: Config) -> tuple[str, ...]:
+    """Return the kinds of method parts that two configurations have alike, name and options."""
+    return tuple(kind for kind in _KINDS if getattr(base.method, kind) == getattr(mine.method, kind))
+
+
+def _trial_runs(plans: list[Plan]) -> list[str]:
+    """Run each kind of network and method on two images, and return what fails."""
+    kinds: dict[str, Plan] = {}
+    for plan in plans:
+        method = plan.config.method
+        parts = [getattr(getattr(method, kind), "name", None) for kind in (*_KINDS, "partition")]
+        kinds.setdefault(short([_at(plan.config, key) for key in _SAME] + parts), plan)
+    problems: list[str] = []
+    for plan in list(kinds.values())[:_TRIED]:
+        try:
+            checked(plan)
+        except ConfigError as error:
+            problems += error.problems
+    return list(dict.fromkeys(problems))
+
+
+def _stop_problems(sweep: SweepSettings, steps: int) -> list[str]:
+    """Return why the way of stopping could never stop anything, or no trial ever come to its end."""
+    stop = sweep.stop
+    if stop is None:
+        return []
+    if stop.name in LIVE and stop.every >= steps:
+        return [f"'sweep.stop.every': is {stop.every}, and a trial has {steps} rounds: none would ever be changed"]
+    if stop.name == "hyperband" and stop.reduction > steps:
+        return [f"'sweep.stop.reduction': is {stop.reduction:g}, and a trial has {steps} rounds: none would be stopped"]
+    if stop.name not in LIVE and not rungs(steps, stop.grace, stop.reduction):
+        return [f"'sweep.stop.grace': is {stop.grace}, and a trial has {steps} rounds: none would ever be stopped"]
+    return []

@@ -1,0 +1,168 @@
+"""What a sweep keeps: metrics by trial, seed and round; each setting, and how far it came; the final rankings."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from raynas.config import Config
+from raynas.report.folder import RunFolder
+from raynas.settings import Setting, names_of
+from raynas.tracking.jsonl import JsonlTracker, finite
+
+SETTINGS = "settings.json"
+"""What was tried: a row a setting, with its values, state and steps."""
+WARM = "warm"
+
+
+@dataclass
+class Trial:
+    """A setting as far as it was tried.
+
+    Args:
+        setting: What is set.
+        text: The same in short.
+        steps: Steps that every seed has made.
+        state: ``running``, ``finished`` (all its rounds), ``stopped`` (early) or ``failed``.
+        error: Why it failed.
+        rows: The metrics after the last step, a row a seed.
+        rankings: By seed, the final ranking.
+    """
+
+    setting: Setting
+    text: str
+    steps: int = 0
+    state: str = "running"
+    error: str = ""
+    rows: Sequence[Mapping[str, Any]] = ()
+    rankings: Mapping[int, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as plain values, without the rows."""
+        return {
+            "trial": self.setting.name,
+            "setting": self.text,
+            "control": self.setting.control,
+            "values": dict(self.setting.values),
+            "state": self.state,
+            "steps": self.steps,
+            "error": self.error,
+        }
+
+
+class SweepTables:
+    """Collects a sweep's tables; metrics.jsonl and settings.json are there while it runs.
+
+    Args:
+        folder: The sweep's folder. Its metrics.jsonl is begun anew: a sweep that goes on reports everything again.
+        config: The sweep's configuration.
+    """
+
+    def __init__(self, folder: RunFolder, config: Config) -> None:
+        assert config.sweep is not None
+        self.folder, self._names = folder, names_of(config.sweep.keys)
+        self._objectives = config.sweep.objectives
+        folder.metrics.unlink(missing_ok=True)
+        self._file = JsonlTracker(folder.metrics)
+        self._rows: list[Mapping[str, Any]] = []
+        self._warm: list[Mapping[str, Any]] = []
+        self._trials: dict[str, Trial] = {}
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials, in the order of their names; controls first."""
+        return sorted(self._trials.values(), key=lambda trial: (not trial.setting.control, trial.setting.name))
+
+    def add_warm(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Take in the metrics of the supernets from which all trials go on."""
+        self._warm = list(rows)
+        self._log(rows)
+
+    def add(
+        self,
+        setting: Setting,
+        step: int,
+        rows: Sequence[Mapping[str, Any]],
+        finished: bool,
+        rankings: Mapping[int, Mapping[str, Sequence[Any]]] | None,
+    ) -> bool:
+        """Take in a step of a trial; say whether it was new."""
+        trial = self._trials.setdefault(setting.name, Trial(setting, setting.text(self._names)))
+        if step <= trial.steps:
+            return False
+        trial.steps, trial.rows, trial.rankings = step, rows, rankings or {}
+        trial.state = "finished" if finished else "running"
+        self._log(rows)
+        self._write_settings()
+        return True
+
+    def end(self, name: str) -> Trial:
+        """Note that a trial is over, and return it: one that has not come to its end was stopped."""
+        trial = self._trials[name]
+        if trial.state == "running":
+            trial.state = "stopped"
+        self._write_settings()
+        return trial
+
+    def fail(self, setting: Setting, error: str) -> None:
+        """Note that a trial failed for good."""
+        trial = self._trials.setdefault(setting.name, Trial(setting, setting.text(self._names)))
+        trial.state, trial.error = "failed", error
+        self._write_settings()
+
+    def progress(self, total: int) -> str:
+        """Return how many of the trials are over."""
+        return f"{sum(trial.state != 'running' for trial in self._trials.values())}/{total}"
+
+    def images(self, key: str) -> int:
+        """Return the images that all trainings took together; what trials went on from is counted once."""
+        before: dict[int, int] = {}
+        for row in self._warm:
+            before[row["seed"]] = max(before.get(row["seed"], 0), int(row[key]))
+        own = sum(int(row[key]) - before.get(row["seed"], 0) for trial in self._trials.values() for row in trial.rows)
+        return own + sum(before.values())
+
+    def write(self) -> None:
+        """Write what is known only at the end: sorted metrics, rankings and the summary."""
+        import pandas as pd
+
+        ordered = sorted(self._rows, key=lambda row: (row["trial"] != WARM, row["trial"], row["round"], row["seed"]))
+        temporary = self.folder.metrics.with_suffix(".part")
+        temporary.write_text("".join(json.dumps(finite(dict(row)), allow_nan=False) + "\n" for row in ordered))
+        self.close()
+        os.replace(temporary, self.folder.metrics)
+        rankings = [
+            pd.DataFrame({"trial": trial.setting.name, "seed": seed, **ranking})
+            for trial in self.trials
+            for seed, ranking in trial.rankings.items()
+        ]
+        columns = ["trial", "seed", "architecture", "score", "truth", "scorer"]
+        whole = pd.concat(rankings, ignore_index=True) if rankings else pd.DataFrame(columns=columns)
+        whole.to_parquet(self.folder.ranking)
+        states = [trial.state for trial in self._trials.values()]
+        summary = {
+            "trials": len(states),
+            **{state: states.count(state) for state in ("finished", "stopped", "failed")},
+            "objectives": list(self._objectives),
+            "images_trained": self.images("images_trained"),
+            "images_scored": self.images("images_scored"),
+        }
+        self.folder.summary.write_text(json.dumps(summary, indent=2) + "\n")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.finish({})
+
+    def _log(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        for row in rows:
+            self._rows.append(row)
+            self._file.log(row)
+
+    def _write_settings(self) -> None:
+        path = self.folder.path / SETTINGS
+        temporary = path.with_suffix(".part")
+        temporary.write_text(json.dumps([trial.plain() for trial in self.trials], indent=1) + "\n")
+        os.replace(temporary, path)
