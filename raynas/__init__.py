@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raynas.benchmark import BenchmarkResult, benchmark
     from raynas.cluster.launch import run
+    from raynas.cluster.resume import resume
+    from raynas.cluster.sweep import sweep
     from raynas.data import data
     from raynas.networks import Choice, supernet
     from raynas.networks.cost import Cost, cost, costs
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from raynas.networks.latency import Latency, latency
     from raynas.ranking import RankingReport, rank
     from raynas.report.run import Run, load
+    from raynas.report.sweep_result import SweepResult, load_sweep
     from raynas.spaces import Architecture, Space, space
     from raynas.truth import TruthTable, truth
 
@@ -32,6 +35,7 @@ _HOMES = {
     "RankingReport": "raynas.ranking",
     "Run": "raynas.report.run",
     "Space": "raynas.spaces",
+    "SweepResult": "raynas.report.sweep_result",
     "TruthTable": "raynas.truth",
     "benchmark": "raynas.benchmark",
     "cost": "raynas.networks.cost",
@@ -40,10 +44,13 @@ _HOMES = {
     "derive": "raynas.networks.derive",
     "latency": "raynas.networks.latency",
     "load": "raynas.report.run",
+    "load_sweep": "raynas.report.sweep_result",
     "rank": "raynas.ranking",
+    "resume": "raynas.cluster.resume",
     "run": "raynas.cluster.launch",
     "space": "raynas.spaces",
     "supernet": "raynas.networks",
+    "sweep": "raynas.cluster.sweep",
     "truth": "raynas.truth",
 }
 __all__ = [
@@ -55,6 +62,7 @@ __all__ = [
     "RankingReport",
     "Run",
     "Space",
+    "SweepResult",
     "TruthTable",
     "__version__",
     "benchmark",
@@ -64,10 +72,13 @@ __all__ = [
     "derive",
     "latency",
     "load",
+    "load_sweep",
     "rank",
+    "resume",
     "run",
     "space",
     "supernet",
+    "sweep",
     "truth",
 ]
 

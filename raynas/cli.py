@@ -58,6 +58,33 @@ def run(
 
 
 @app.command()
+def sweep(
+    config: Annotated[Path, typer.Argument(help="A YAML file with a sweep section; see experiments/.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted keys.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the sweep's folder.")] = False,
+) -> None:
+    """Try many settings of a configuration, each over several seeds, and compare how well they rank."""
+    from raynas.cluster.sweep import sweep as launch
+
+    done = launch(config, overrides or [], console=None if quiet else console)
+    if quiet:
+        console.print(str(done.path), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def resume(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run or sweep that was killed.")],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the folder.")] = False,
+) -> None:
+    """Go on with a run or sweep that was killed or interrupted."""
+    from raynas.cluster.resume import resume as go_on
+
+    done = go_on(run_folder, console=None if quiet else console)
+    if quiet:
+        console.print(str(done.path), highlight=False, soft_wrap=True)
+
+
+@app.command()
 def search(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
     overrides: Annotated[
@@ -87,11 +114,18 @@ def report(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     figures: Annotated[Path | None, typer.Option(help="A folder to write the page's figures to, as SVG.")] = None,
 ) -> None:
-    """Write a run's page anew from its tables, and print its summary."""
+    """Write the page of a run or sweep anew from its tables, and print its summary."""
     from raynas.report.run import load
+    from raynas.report.sweep_result import load_sweep
+    from raynas.report.sweep_text import print_sweep
     from raynas.report.text import print_summary
 
     found = load(run_folder)
+    if found.config.sweep is not None:
+        result = load_sweep(run_folder)
+        result.write_report()
+        print_sweep(console, result)
+        return
     found.write_report()
     if figures is not None:
         found.write_figures(figures)

@@ -22,6 +22,7 @@ from raynas.cluster.trainable import CHECKPOINT_FILE, Carried
 from raynas.report.folder import RunFolder, file_name
 from raynas.search import Birth
 from raynas.training.job import SupernetJob
+from raynas.training.record import Record
 
 
 @dataclass
@@ -84,7 +85,7 @@ class Nursery:
                 lost.append(place)
             elif trial.status == Trial.PAUSED and one.inherited is not None:
                 del self._expected[place]
-                keep_state(self._folder, place, trial.latest_checkpoint_result)
+                keep_state(self._folder, place)
                 trial.set_experiment_tag(f"partition={one.birth.child}")
                 trial.set_config({**trial.config, "partition": one.birth.child, "job": Carried(one.job)})
                 trial.run_metadata.checkpoint_manager._latest_checkpoint_result = one.inherited
@@ -108,15 +109,16 @@ def held(folder: RunFolder | None, child: str, state: Any) -> _TrainingResult:
     place = inherited_states(folder) / file_name(child)
     place.mkdir(parents=True, exist_ok=True)
     with state.checkpoint.as_directory() as directory:
-        _link(Path(directory) / CHECKPOINT_FILE, place / CHECKPOINT_FILE)
+        # of a round that is only reported again there is no state: one that an earlier process held is there still
+        if (Path(directory) / CHECKPOINT_FILE).is_file():
+            _link(Path(directory) / CHECKPOINT_FILE, place / CHECKPOINT_FILE)
     return _TrainingResult(checkpoint=Checkpoint.from_directory(str(place.absolute())), metrics={})
 
 
-def keep_state(folder: RunFolder | None, label: str, state: Any) -> None:
-    """Keep the state of a partition in the run folder, if there is one."""
-    if folder is not None and state is not None:
-        with state.checkpoint.as_directory() as directory:
-            shutil.copy(Path(directory) / CHECKPOINT_FILE, folder.checkpoint(label))
+def keep_state(folder: RunFolder | None, label: str) -> None:
+    """Keep the last state of a partition in the run folder, if there is one."""
+    if folder is not None and (record := Record(folder.record(label))).done:
+        record.link_state(folder.checkpoint(label))
 
 
 def inherited_states(folder: RunFolder) -> Path:

@@ -147,6 +147,8 @@ class LandmarkSurvey:
         self._part = part = landmark_part(plan.config)
         self._boundaries = () if part is None else part.choice.boundaries(plan.config.train.root_rounds, part.warmup)
         self._rows: list[dict[str, Any]] = []
+        path = folder.path / "landmarks.json"  # there is one where the run goes on after it was killed
+        self._before: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
 
     def begin(self) -> Plan:
         """Train the first landmarks where they are to be trained, and return the plan that knows their quality."""
@@ -187,8 +189,15 @@ class LandmarkSurvey:
         """
         if self._part is None or done not in self._boundaries:
             return None
+        import ray
+
         choice, plan = self._part.choice, self.plan
         lot = 1 + self._boundaries.index(done)
+        before = ray.get(actor.landmarks_after.remote(done))
+        if before is not None:  # found by an earlier process of this run
+            known = [Landmark(plan.space.parse(text), quality) for text, quality in before]
+            self._take_in(plan.landmarks, known[len(plan.landmarks) :])
+            return self.plan.landmarks
         found = self._best(lot, choice.lots[lot], actor, pool)
         if choice.truth == "train":
             new = self._trained(found, actor)
@@ -196,6 +205,7 @@ class LandmarkSurvey:
             assert plan.truth is not None  # a choice from a table without one is refused
             new = [Landmark(architecture, plan.truth.query(architecture, choice.metric)) for architecture in found]
         self._take_in(plan.landmarks, new)
+        ray.get(actor.keep_landmarks.remote(done, self.plan.landmarks))
         return self.plan.landmarks
 
     def stopped(self, done: int) -> None:
@@ -251,10 +261,12 @@ class LandmarkSurvey:
         assert self._part is not None
         space, choice = self.plan.space, self._part.choice
         forms = {space.canonical(architecture): architecture for architecture in architectures}
-        qualities: dict[Architecture, float] = {}
+        before = {row["architecture"]: row[choice.metric] for row in self._before if choice.metric in row}
+        qualities = {form: before[one.text] for form, one in forms.items() if one.text in before}
+        missing = [form for form in forms if form not in qualities]
         with training_progress(self._console) as progress:
-            task = progress.add_task(f"{'landmarks':<9}", total=len(forms))
-            for form, results, span in self._trainings(list(forms), idle):
+            task = progress.add_task(f"{'landmarks':<9}", total=len(missing))
+            for form, results, span in self._trainings(missing, idle):
                 self._ledger.add([span], standalone=sum(result.images_trained for result in results))
                 qualities[form] = float(np.mean([getattr(result, choice.metric) for result in results]))
                 progress.advance(task)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
@@ -42,6 +44,7 @@ from raynas.training.job import SupernetJob
 from raynas.training.ledger import Ledger, Span
 from raynas.training.weights import Version
 from raynas.training.worker import RoundReport
+from raynas.truth import truth
 
 
 def run(
@@ -89,10 +92,18 @@ class Launch:
         folder: Where to keep it.
         console: Where to print.
         began: When the run began (seconds since the epoch).
+        logged: By trial, the last round that trackers were told of by an earlier process of the run.
     """
 
-    def __init__(self, plan: Plan, folder: RunFolder, console: Console, began: float) -> None:
-        self.plan, self.folder, self.console = plan, folder, console
+    def __init__(
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        console: Console,
+        began: float,
+        logged: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        self.plan, self.folder, self.console, self.logged = plan, folder, console, logged
         self.config = plan.config
         self.resources = Resources.of(plan.config.ray)
         self.ledger = Ledger(began=began)
@@ -113,7 +124,7 @@ class Launch:
             self.recorder.finish({})
             what = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             self.console.print(
-                f"{what}; what was done so far is in {self.folder.path}{self._truth_kept()}",
+                f"{what}; `raynas resume {self.folder.path}` goes on from here{self._truth_kept()}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -157,6 +168,9 @@ class Launch:
         """
         if self.config.truth is None or self.config.truth.train is None:
             return
+        if self.folder.truth.is_file():  # the run goes on, and an earlier process of it trained the truth
+            self.plan = self.plan.measured_against(truth(self.folder.truth), self.config.truth.metric)
+            return
         others = sorted(self.folder.path.parent.glob(f"*/{self.folder.truth.name}{PARTIAL}"))
         plan = plan_configured(self.config)
         building = Building(plan, self.plan.data, self.folder.truth, resources=self.resources, others=others)
@@ -184,23 +198,24 @@ class Launch:
         import ray
 
         with self.ledger.span("startup"):
-            actor = start_supernet(self.plan.root, self.data, self.resources)
+            record = self.folder.record("root").absolute()
+            actor = start_supernet(self.plan.root, self.data, self.resources, record)
             problem: RunError | None = ray.get(actor.ready.remote())
         if problem is not None:
             raise problem
-        coming = actor.run_round.remote(self.pool)
+        coming = actor.run_round.remote(1, self.pool)
         total = self.config.train.root_rounds
-        for left in reversed(range(total)):
+        for done in range(1, total + 1):
             report = ray.get(coming)
             self.pool.commit({"root": report.entries})
-            more = left and not report.metrics["finished"]
-            landmarks = self.survey.after_round(total - left, actor, self.pool) if more else None
+            more = done < total and not report.metrics["finished"]
+            landmarks = self.survey.after_round(done, actor, self.pool) if more else None
             # the actor goes on with the next round, or the state, while the trackers take in this one
-            coming = actor.run_round.remote(self.pool, landmarks) if more else actor.state_dict.remote()
+            coming = actor.run_round.remote(done + 1, self.pool, landmarks) if more else actor.state_dict.remote()
             self.recorder.expect(["root"])
             self.report(report)
             if not more:
-                self.survey.stopped(total - left)
+                self.survey.stopped(done)
                 break
         self.plan = self.survey.plan
         state: dict[str, Any] = ray.get(coming)
@@ -294,7 +309,15 @@ class Launch:
             print_line(self.console, "search", str(error))
             return []
         found = search_paths(
-            self.config, settings, supernets, searcher, costs, data=plan.data, stored=self.data, ledger=self.ledger
+            self.config,
+            settings,
+            supernets,
+            searcher,
+            costs,
+            data=plan.data,
+            stored=self.data,
+            ledger=self.ledger,
+            kept=self.folder.records / "search.jsonl",
         )
         self.pool.commit(self._proposed(searcher, supernets))
         return found
@@ -319,6 +342,7 @@ class Launch:
             resources=self.resources,
             ledger=self.ledger,
             console=self.console,
+            kept=self.folder.records / "verified.jsonl",
         )
 
     def report(self, report: RoundReport) -> None:
@@ -341,6 +365,7 @@ class Launch:
         self.ledger.save(self.folder.ledger)
         self.recorder.finish(self.tables.summary)
         load(self.folder.path).write_report()
+        shutil.rmtree(self.folder.records, ignore_errors=True)  # a run that is over does not go on
 
     def _recorder(self) -> Recorder:
         config = self.config

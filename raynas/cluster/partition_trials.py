@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ray import ObjectRef, tune
 
-from raynas.cluster.births import inherited_states
+from raynas.cluster.births import inherited_states, keep_state
 from raynas.cluster.hooks import Hooks
 from raynas.cluster.plan import Plan
 from raynas.cluster.resources import Resources
 from raynas.cluster.schedulers import TurnScheduler
-from raynas.cluster.trainable import CHECKPOINT_FILE, PartitionTrial
+from raynas.cluster.trainable import PartitionTrial
 from raynas.cluster.tune_callback import ReportCallback
 from raynas.cluster.tune_schedulers import tune_scheduler
 from raynas.data import ImageData
@@ -55,6 +54,7 @@ def run_partition_trials(
         RunError: No surviving partition could be trained.
     """
     labels, level = plan.levels[-1], len(plan.levels)
+    shutil.rmtree(folder.path / _experiment(plan, level), ignore_errors=True)  # of a process that was killed
     tunes = rule if isinstance(rule, TuneRule) else None
     scheduler = TurnScheduler(rule, hooks, folder) if tunes is None else tune_scheduler(tunes, hooks, folder)
     copies = tunes is not None and tunes.copies
@@ -68,6 +68,7 @@ def run_partition_trials(
         parents={label: weights[parent] for label, parent in children.items()},
         parent_parts={label: parents[parent]["parts"] for label, parent in children.items()},
         pool=pool,
+        records=folder.records.absolute(),
         threads=plan.config.ray.cpus_per_trial,
     )
     tuner = tune.Tuner(
@@ -75,7 +76,7 @@ def run_partition_trials(
         param_space={"partition": tune.grid_search(list(labels)), **({"lr_factor": 1.0} if copies else {})},
         tune_config=tune.TuneConfig(scheduler=scheduler, reuse_actors=True),
         run_config=tune.RunConfig(
-            name="tune" if plan.depth == 1 else f"tune-{level}",
+            name=_experiment(plan, level),
             storage_path=str(folder.path.absolute()),
             callbacks=[ReportCallback(hooks)],
             checkpoint_config=tune.CheckpointConfig(num_to_keep=kept, checkpoint_frequency=1),
@@ -88,8 +89,7 @@ def run_partition_trials(
     for result in (results[i] for i in range(len(results))):
         label = str((result.config or {})["partition"])
         if result.checkpoint is not None and result.error is None:
-            with result.checkpoint.as_directory() as directory:
-                shutil.copy(Path(directory) / CHECKPOINT_FILE, folder.checkpoint(label))
+            keep_state(folder, label)
             trained.append(label)
     shutil.rmtree(inherited_states(folder), ignore_errors=True)
     survivors = tuple(label for label in rule.alive if label in trained)
@@ -97,3 +97,8 @@ def run_partition_trials(
         errors = "; ".join(str(error) for error in results.errors) or "no checkpoint was written"
         raise RunError(f"no partition survived: {errors} (details in {folder.path / 'tune'}*)")
     return survivors
+
+
+def _experiment(plan: Plan, level: int) -> str:
+    """Return the name of Tune's own folder in the run's."""
+    return "tune" if plan.depth == 1 else f"tune-{level}"

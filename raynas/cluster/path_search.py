@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,9 +23,11 @@ from raynas.search import SCORE, SEARCHERS, Constraints, Cost, Found, Outcome, S
 from raynas.search.constraints import DRAWS, feasible_architectures
 from raynas.spaces import Architecture, Space
 from raynas.streams import stream
+from raynas.tracking.lines import Lines
 from raynas.training.costs import MEASURED, run_cost
 from raynas.training.job import SupernetJob
 from raynas.training.ledger import Ledger
+from raynas.training.scoring import Score
 from raynas.training.weights import Version
 from raynas.truth import truth
 
@@ -162,6 +165,45 @@ def _draws(settings: SearchSettings) -> int:
     return _MEASURED_DRAWS if MEASURED in settings.constraints else DRAWS
 
 
+class KeptScores:
+    """Scores of a search as they are measured, in a file, so that a run that was killed does not measure them again.
+
+    Args:
+        path: The file; scores are kept in memory only if None.
+        ledger: Where the images of what it holds are booked.
+    """
+
+    def __init__(self, path: Path | None, ledger: Ledger) -> None:
+        self._lines = None if path is None else Lines(path)
+        self._scores: dict[tuple[str, str, float], Score] = {}
+        for row in self._lines.before if self._lines is not None else ():
+            ledger.add([], scored=row["images"])
+            self._scores |= {(owner, text, row["fidelity"]): Score(*told) for owner, text, *told in row["scores"]}
+
+    def __contains__(self, wanted: tuple[str, Architecture, float]) -> bool:
+        owner, architecture, fidelity = wanted
+        return (owner, architecture.text, fidelity) in self._scores
+
+    def get(self, owner: str, architecture: Architecture, fidelity: float) -> Score:
+        """Return the score that a supernet gave."""
+        return self._scores[owner, architecture.text, fidelity]
+
+    def keep(
+        self, owned: Sequence[tuple[str, Architecture]], fidelity: float, scores: Sequence[Score], images: int
+    ) -> None:
+        """Keep what supernets gave to architectures, and how many images that took."""
+        found = {(owner, a.text, fidelity): score for (owner, a), score in zip(owned, scores, strict=True)}
+        self._scores |= found
+        if self._lines is not None and found:
+            rows = [[owner, text, score.loss, score.accuracy] for (owner, text, _), score in found.items()]
+            self._lines.append({"fidelity": fidelity, "images": images, "scores": rows})
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._lines is not None:
+            self._lines.close()
+
+
 def search_paths(
     config: Config,
     settings: SearchSettings,
@@ -172,6 +214,7 @@ def search_paths(
     data: ImageData,
     stored: ObjectRef[ImageData],
     ledger: Ledger,
+    kept: Path | None = None,
 ) -> list[Found]:
     """Search the union of the supernets' spaces, each architecture scored by the supernet that owns it.
 
@@ -184,10 +227,12 @@ def search_paths(
         data: The images.
         stored: A reference to them in the object store.
         ledger: Where time and images are booked.
+        kept: The file where scores are kept as they are measured; those that it holds are not measured again.
 
     Returns:
         Everything that was scored, in the order in which it was asked for.
     """
+    known = KeptScores(kept, ledger)
     versions = {version.label: version for version in supernets.states}
     with ledger.span("startup"):
         service = ScoringService(
@@ -204,16 +249,21 @@ def search_paths(
 
     def evaluate(asked: Sequence[Architecture], fidelity: float) -> list[Outcome]:
         owners = [str(supernets.owner(architecture)) for architecture in asked]
-        wanted = [(versions[owner], architecture) for owner, architecture in zip(owners, asked, strict=True)]
+        owned = list(zip(owners, asked, strict=True))
+        missing = [one for one in owned if (*one, fidelity) not in known]
+        scored = ledger.images_scored
+        measured = service.score_all([(versions[owner], a) for owner, a in missing], fidelity) if missing else []
+        known.keep(missing, fidelity, measured, ledger.images_scored - scored)
         outcomes = []
-        for owner, score in zip(owners, service.score_all(wanted, fidelity), strict=True):
+        for owner, architecture in owned:
+            score = known.get(owner, architecture, fidelity)
             value = supernets.lines.get(owner, Line())(score.value(config.score.metric))
             outcomes.append(Outcome(value, score.loss, score.accuracy, owner))
         for owner, architecture in zip(owners, asked, strict=True):
             supernets.scored(owner, architecture)
         return outcomes
 
-    with closing(service):
+    with closing(service), closing(known):
         return explore(
             searcher,
             evaluate,

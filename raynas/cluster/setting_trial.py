@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,19 @@ from raynas.cluster import PROCESS_BEGAN
 from raynas.cluster.local_run import LocalRun
 from raynas.cluster.plan import draft_plan, with_truth
 from raynas.cluster.sweep_plan import alike, setting_config
-from raynas.cluster.trial_record import STATE, TrialRecord
 from raynas.config import Config
 from raynas.data import ImageData
 from raynas.settings.setting import values_of
 from raynas.training.checkpoint import load_state
 from raynas.training.ledger import Span
 from raynas.training.process import prepare_process
+from raynas.training.record import Record
 
 NAME = "setting"
 """Key of a trial's config that holds the setting's name; the others are the swept keys, with labels for choices."""
 PAYLOAD = "payload"
 """Key of a result that carries the `SettingReport`."""
-STEP = "step.json"
+STEP, STATE = "step.json", "state.pt"
 WORST = -1.0
 """What schedulers and searchers are told of a measure that is not a number; none is lower."""
 
@@ -107,7 +107,7 @@ class SettingTrial(tune.Trainable):
         sampled = {key: config[key] for key in sweep.keys} if control is None else {}
         self.values = dict(control) if control is not None else values_of(sweep.ranges, sampled)
         self._seeds = sweep.seeds
-        self._record = TrialRecord(shared.records / self._name)
+        self._record = Record(shared.records / self._name)
         self._at = 0
         self._runs: dict[int, LocalRun] | None = None
         self._last: dict[int, dict[str, Any]] = {}
@@ -118,28 +118,22 @@ class SettingTrial(tune.Trainable):
         kept = self._record.step(self._at + 1)
         self._at += 1
         if kept is not None:
-            finished = all(bool(row["over"]) for row in kept)
-            report = SettingReport(self._name, self._at, kept, [], finished, True, self._kept_rankings(finished))
-            return self._result(report)
+            return self._result(replace(kept, again=True))
         runs = self._loaded()
         rows = [{**self._step(seed, run), "over": run.finished} for seed, run in runs.items()]
         finished = all(run.finished for run in runs.values())
         rankings = {seed: run.ranking() for seed, run in runs.items()} if finished else None
-        if rankings is not None:
-            self._record.keep_rankings(rankings)
-        self._record.keep(self._at, rows, {str(seed): run.state_dict() for seed, run in runs.items()})
         spans = [*self._startup, Span("train", start, time.time())]
         self._startup = []
-        return self._result(SettingReport(self._name, self._at, rows, spans, finished, False, rankings))
+        report = SettingReport(self._name, self._at, rows, spans, finished, False, rankings)
+        self._record.keep(self._at, report, {str(seed): run.state_dict() for seed, run in runs.items()})
+        return self._result(report)
 
     def _step(self, seed: int, run: LocalRun) -> dict[str, Any]:
         """Return the metrics after a step of one seed; of one that is over, those of its last step."""
         metrics = self._last.get(seed, {}) if run.finished else run.step()
         self._last[seed] = metrics
         return {"trial": self._name, "partition": self._name, "seed": seed, **metrics}
-
-    def _kept_rankings(self, finished: bool) -> dict[int, dict[str, list[Any]]] | None:
-        return self._record.rankings() if finished else None
 
     def _loaded(self) -> dict[int, LocalRun]:
         """Return the runs, made or read from the record where they are not in memory."""
@@ -159,7 +153,8 @@ class SettingTrial(tune.Trainable):
 
     def _restore(self, states: Mapping[str, Any]) -> None:
         assert self._runs is not None
-        rows = self._record.step(self._record.done) or []
+        report: SettingReport | None = self._record.step(self._record.done)
+        rows = [] if report is None else report.rows
         own = ("trial", "partition", "seed", "over")
         self._last = {row["seed"]: {key: value for key, value in row.items() if key not in own} for row in rows}
         for seed, run in self._runs.items():
@@ -177,7 +172,7 @@ class SettingTrial(tune.Trainable):
         """Note the step; with the state where another trial may go on as a copy of this one."""
         (Path(checkpoint_dir) / STEP).write_text(json.dumps({NAME: self._name, "step": self._at}))
         if self._shared.copies and self._record.done:
-            self._record.copy_state(Path(checkpoint_dir))
+            self._record.link_state(Path(checkpoint_dir) / STATE)
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Go on from a step; the argument is the folder that `save_checkpoint` wrote to."""
@@ -186,7 +181,7 @@ class SettingTrial(tune.Trainable):
         self._at = int(note["step"])
         if note[NAME] != self._name or (self._shared.copies and (folder / STATE).is_file()):
             self._runs = {seed: self._made(seed) for seed in self._seeds}
-            self._restore(load_state(folder / STATE)["seeds"])
+            self._restore(load_state(folder / STATE))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become another setting's trial."""

@@ -1,8 +1,9 @@
-"""`SupernetActor`: a `SupernetWorker` in a process of its own."""
+"""`SupernetActor`: a `SupernetWorker` in a process of its own, with a record to come back from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from raynas.cluster.resources import Resources
@@ -14,9 +15,13 @@ from raynas.spaces import Architecture, Space
 from raynas.training.job import SupernetJob
 from raynas.training.ledger import Span
 from raynas.training.process import prepare_process
+from raynas.training.record import Record
 from raynas.training.scoring import Score
 from raynas.training.standalone import StandaloneRecipe, StandaloneResult
 from raynas.training.worker import PoolLike, RoundReport, SupernetWorker
+
+RETRIES = 3
+"""How often a call is sent again whose actor died: what kills it every time ends the run."""
 
 
 class SupernetActor:
@@ -26,14 +31,21 @@ class SupernetActor:
         job: What to build and how to train it.
         data: The images.
         resources: What it reserves; as many torch threads as CPUs.
+        folder: Where its record is; it goes on from there, also where Ray starts it again.
     """
 
-    def __init__(self, job: SupernetJob, data: ImageData, resources: Resources) -> None:
+    def __init__(self, job: SupernetJob, data: ImageData, resources: Resources, folder: Path) -> None:
         prepare_process(resources.cpus)
         self._data, self._resources = data, resources
         self._problem: RunError | None = None
+        self._record = Record(folder)
+        self._landmarks: dict[str, list[tuple[str, float]]] = {}
         try:
             self.worker = SupernetWorker(job, data)
+            if self._record.done:
+                state = self._record.state()
+                self.worker.load_state_dict(state["worker"])
+                self._landmarks = state["landmarks"]
         except RunError as error:  # told by `ready`: of an actor that dies in its constructor only a traceback is heard
             self._problem = error
 
@@ -41,9 +53,29 @@ class SupernetActor:
         """Return, once the actor stands, what keeps it from working."""
         return self._problem
 
-    def run_round(self, pool: PoolLike, landmarks: Sequence[Landmark] | None = None) -> RoundReport:
-        """Train and measure one round; see `SupernetWorker.run_round`."""
-        return self.worker.run_round(pool, landmarks)
+    def run_round(self, number: int, pool: PoolLike, landmarks: Sequence[Landmark] | None = None) -> RoundReport:
+        """Train and measure the how-manieth round, or return the report of one that is done.
+
+        See `SupernetWorker.run_round`.
+        """
+        kept: RoundReport | None = self._record.step(number)
+        if kept is not None:
+            return kept
+        report = self.worker.run_round(pool, landmarks)
+        self._record.keep(number, report, self._state())
+        return report
+
+    def keep_landmarks(self, number: int, landmarks: Sequence[Landmark]) -> None:
+        """Keep the landmarks there are after a round, with what it cost to find them."""
+        self._landmarks[str(number)] = [(one.architecture.text, one.quality) for one in landmarks]
+        self._record.keep_state(number, self._state())
+
+    def landmarks_after(self, number: int) -> list[tuple[str, float]] | None:
+        """Return the landmarks that were kept after a round, and their qualities; None where none were."""
+        return self._landmarks.get(str(number))
+
+    def _state(self) -> dict[str, Any]:
+        return {"worker": self.worker.state_dict(), "landmarks": dict(self._landmarks)}
 
     def score_to_train(self, architectures: Sequence[Architecture]) -> list[Score]:
         """Score architectures between two rounds to decide what is trained; the next round's report counts them."""
@@ -60,14 +92,16 @@ class SupernetActor:
         return self.worker.state_dict()
 
 
-def start_supernet(job: SupernetJob, data: object, resources: Resources) -> Any:
-    """Start the actor and return its handle.
+def start_supernet(job: SupernetJob, data: object, resources: Resources, folder: Path) -> Any:
+    """Start the actor and return its handle; if its process dies it goes on from its record, and so do calls in flight.
 
     Args:
         job: What to build.
         data: The images, or a reference to them in the object store.
         resources: What it reserves.
+        folder: The folder of its record.
     """
     import ray
 
-    return ray.remote(**resources.options)(SupernetActor).remote(job, data, resources)
+    actor = ray.remote(**resources.options, max_restarts=-1, max_task_retries=RETRIES)(SupernetActor)
+    return actor.remote(job, data, resources, folder)

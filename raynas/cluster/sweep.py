@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ray import tune
@@ -123,10 +124,18 @@ class SweepLaunch:
         folder: Where to keep it; what an earlier process left in it is gone on from.
         console: Where to print.
         began: When it began (seconds since the epoch).
+        logged: By trial, the last round that trackers were told of by an earlier process of the sweep.
     """
 
-    def __init__(self, plan: SweepPlan, folder: RunFolder, console: Console, began: float) -> None:
-        self.plan, self.folder, self.console = plan, folder, console
+    def __init__(
+        self,
+        plan: SweepPlan,
+        folder: RunFolder,
+        console: Console,
+        began: float,
+        logged: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        self.plan, self.folder, self.console, self.logged = plan, folder, console, logged
         self.resources = Resources.of(plan.config.ray)
         self.ledger = Ledger(began=began)
         self.tables = SweepTables(folder, plan.config)

@@ -7,11 +7,10 @@ and who was stopped is stopped at the same step.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from raynas.tracking.jsonl import read_jsonl
+from raynas.tracking.lines import Lines
 
 
 class SweepJournal:
@@ -22,30 +21,28 @@ class SweepJournal:
     """
 
     def __init__(self, path: Path) -> None:
-        events = read_jsonl(path)
-        path.write_text("".join(json.dumps(event) + "\n" for event in events))  # without a line that was cut off
-        self.events: list[dict[str, Any]] = events
+        self._lines = Lines(path)
+        self.events = events = self._lines.before
         self._stopped = {event["stopped"]: int(event["step"]) for event in events if "stopped" in event}
         self._completed = {event["completed"] for event in events if "completed" in event}
-        self._file = path.open("a")
 
     def suggested(self, name: str, sampled: dict[str, Any]) -> None:
         """Note what a search found, by its name."""
-        self._note({"suggested": name, "sampled": sampled})
+        self._lines.append({"suggested": name, "sampled": sampled})
 
     def completed(self, name: str, told: dict[str, float] | None) -> bool:
         """Note what a search was told of a trial, None of one that failed; say whether it was not noted before."""
         if name in self._completed:
             return False
         self._completed.add(name)
-        self._note({"completed": name, "told": told})
+        self._lines.append({"completed": name, "told": told})
         return True
 
     def stopped(self, name: str, step: int) -> None:
         """Note that a trial was stopped after a step."""
         if name not in self._stopped:
             self._stopped[name] = step
-            self._note({"stopped": name, "step": step})
+            self._lines.append({"stopped": name, "step": step})
 
     def stopped_at(self, name: str) -> int | None:
         """Return the step after which a trial was stopped; None for one that was not."""
@@ -53,11 +50,7 @@ class SweepJournal:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
-
-    def _note(self, event: dict[str, Any]) -> None:
-        self._file.write(json.dumps(event) + "\n")
-        self._file.flush()
+        self._lines.close()
 
     def __reduce__(self) -> tuple[type[_Silent], tuple[()]]:
         return _Silent, ()  # Tune pickles its searcher and scheduler into the experiment's folder

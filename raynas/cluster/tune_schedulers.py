@@ -200,7 +200,7 @@ class Copies(OnPartitions):
 
     def _exploit(self, tune_controller: Any, trial: Any, trial_to_clone: Any) -> None:
         replaced = trial.config["partition"]
-        keep_state(self._folder, replaced, trial.latest_checkpoint_result)
+        keep_state(self._folder, replaced)
         super()._exploit(tune_controller, trial, trial_to_clone)  # type: ignore[misc]
         child = trial.config["partition"]
         # the donor goes on, and Tune deletes what the copy begins from, and may have to begin from again

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -14,8 +16,9 @@ from raynas.report.tables import Verified
 from raynas.report.text import training_progress
 from raynas.search import Found, best_found
 from raynas.spaces import Space
+from raynas.tracking.lines import Lines
 from raynas.training.ledger import Ledger
-from raynas.training.standalone import StandaloneRecipe
+from raynas.training.standalone import StandaloneRecipe, StandaloneResult
 from raynas.truth import TruthTable
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ def verify(
     resources: Resources,
     ledger: Ledger,
     console: Console,
+    kept: Path | None = None,
 ) -> list[Verified]:
     """Train the best architectures of a search stand-alone, each with several seeds; return them, best score first.
 
@@ -49,6 +53,7 @@ def verify(
         resources: What a training reserves.
         ledger: Where time and images are booked.
         console: Where progress is shown.
+        kept: The file where trainings are kept as they end; those that it holds are not done again.
     """
     best = best_found(found, settings.top, space.shared_form)  # what is written otherwise is not trained again
     if not best:
@@ -58,12 +63,20 @@ def verify(
     if recipe is None:
         assert truth is not None  # without truth a configuration without a recipe is refused
         recipe = StandaloneRecipe.model_validate(truth.source["recipe"])
-    results = {}
-    trained = train_all(space, [f.architecture for f in best], stored, recipe, seeds, resources=resources)
+    lines = None if kept is None else Lines(kept)
+    results: dict[str, list[StandaloneResult]] = {}
+    for row in lines.before if lines is not None else ():
+        results[row["architecture"]] = [StandaloneResult(**one) for one in row["results"]]
+        ledger.add([], standalone=sum(result.images_trained for result in results[row["architecture"]]))
+    missing = [f.architecture for f in best if f.architecture.text not in results]
     with training_progress(console) as progress:
-        task = progress.add_task(f"{'verify':<9}", total=len(best))
-        for architecture, its, span in trained:
+        task = progress.add_task(f"{'verify':<9}", total=len(missing))
+        for architecture, its, span in train_all(space, missing, stored, recipe, seeds, resources=resources):
             ledger.add([span], standalone=sum(result.images_trained for result in its))
             results[architecture.text] = its
+            if lines is not None:
+                lines.append({"architecture": architecture.text, "results": [asdict(one) for one in its]})
             progress.advance(task)
+    if lines is not None:
+        lines.close()
     return [Verified(f, seeds, tuple(results[f.architecture.text])) for f in best]

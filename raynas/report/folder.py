@@ -103,6 +103,15 @@ class RunFolder:
         """Return the checkpoint of a supernet."""
         return self.checkpoints / f"{file_name(label)}.pt"
 
+    @property
+    def records(self) -> Path:
+        """What was done so far, for a run that goes on after it was killed; deleted at the end."""
+        return self.checkpoints / "records"
+
+    def record(self, label: str) -> Path:
+        """Return the folder of a supernet's record."""
+        return self.records / file_name(label)
+
 
 def file_name(label: str) -> str:
     """Return a partition's label as a file name: ``3<-0=none`` becomes ``3-0=none``."""

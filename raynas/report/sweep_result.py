@@ -154,7 +154,8 @@ class SweepResult:
         ended = table[(table["state"] == "finished") & np.isfinite(table[self.sweep.metric])]
         first, *costs = self.sweep.objectives
         values = np.column_stack([ended[first], *(-ended[name] for name in costs)])
-        return ended[on_front(values)].sort_values(first, ascending=False).reset_index(drop=True)
+        front: pd.DataFrame = ended[on_front(values)].sort_values(first, ascending=False)
+        return front.reset_index(drop=True)
 
     def compare(self, control: str) -> pd.DataFrame:
         """Return how much better each setting is than one of them, paired over seeds, best first.

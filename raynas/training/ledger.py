@@ -69,14 +69,16 @@ class Ledger:
 
         ``overhead_percent`` is the share of the wall-clock time in which no process trained, scored or started;
         ``busy_percent`` the share of all slots' time that was training and scoring. Both are taken up to now; drawing
-        the page and stopping Ray come after.
+        the page and stopping Ray come after. Of a run that was killed and went on, images are all that its results
+        took, seconds those since it went on.
         """
         end = until if until is not None else time.time()
         wall = max(end - self.began, 1e-9)
         seconds: dict[str, float] = {}
-        for span in self.spans:
+        mine = [span for span in self.spans if span.end > self.began]  # others are of a process that was killed
+        for span in mine:
             seconds[span.phase] = seconds.get(span.phase, 0.0) + span.end - span.start
-        covered = _covered([s for s in self.spans if s.phase in WORK], self.began, end)
+        covered = _covered([s for s in mine if s.phase in WORK], self.began, end)
         busy = sum(seconds.get(phase, 0.0) for phase in WORK if phase != "startup")
         return {
             "images_trained": self.images_trained,
