@@ -21,7 +21,7 @@ from raynas.tracking.base import Row
 from raynas.tracking.wandb_media import Columns
 from raynas.tracking.wandb_runs import TrialRun, WandbRuns, WandbSettings
 
-FINISH_SECONDS = 18.0
+FINISH_SECONDS = 15.0
 """How long the end of a run may wait for W&B, all in all: more than runs may take to begin and to upload the rest."""
 
 SUMMARY = "summary"

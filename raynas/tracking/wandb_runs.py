@@ -22,7 +22,7 @@ from raynas.tracking.wandb_media import Columns, ranking_scatter, wandb_table
 
 _BEGIN_SECONDS = 5
 """How long an online run may wait for its server before it, and every later one, goes on offline."""
-_UPLOAD_SECONDS = 10
+_UPLOAD_SECONDS = 8
 """How long online runs may upload at their end; they do so side by side."""
 _TAG_LENGTH, _NAME_LENGTH = 64, 128
 """The longest that W&B takes."""
@@ -151,7 +151,7 @@ class WandbRuns:
 
         try:
             run = self._init(label)
-        except wandb.errors.CommError as error:
+        except wandb.errors.Error as error:
             if self._mode != "online":
                 raise
             print(f"W&B: no server ({str(error).splitlines()[0]}); going on offline", file=sys.stderr)
