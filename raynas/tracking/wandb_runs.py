@@ -1,8 +1,10 @@
 """The W&B runs behind a tracker: begun one by one, ended side by side.
 
-What wandb 0.31 does with a server that does not answer: ``wandb.init`` gives up after ``init_timeout``; logging never
-waits; ``finish`` waits for ever unless ``finish_timeout`` is set; and the interpreter's exit waits another 12 s to
-deliver wandb's own error reports, unless ``WANDB_ERROR_REPORTING`` is off.
+What wandb 0.31 does with a server that does not answer: ``wandb.init`` gives up after ``init_timeout``, but keeps the
+run's id taken, so that it cannot go on offline; logging numbers never waits; logging a table waits 19 s; ``finish``
+waits for ever unless ``finish_timeout`` is set; and the interpreter's exit waits another 12 s to deliver wandb's own
+error reports, unless ``WANDB_ERROR_REPORTING`` is off. So whether there is an answer is asked before runs begin and
+before tables are logged.
 """
 
 from __future__ import annotations
@@ -20,8 +22,8 @@ from raynas.tracking.wandb_files import last_step
 from raynas.tracking.wandb_ids import RunIds
 from raynas.tracking.wandb_media import Columns, ranking_scatter, wandb_table
 
-_BEGIN_SECONDS = 5
-"""How long an online run may wait for its server before it, and every later one, goes on offline."""
+_ANSWER_SECONDS = 4
+"""How long the server may take to answer before everything goes on offline."""
 _UPLOAD_SECONDS = 8
 """How long online runs may upload at their end; they do so side by side."""
 _TAG_LENGTH, _NAME_LENGTH = 64, 128
@@ -88,6 +90,7 @@ class WandbRuns:
 
     def log_ranking(self, label: str, round: int, table: Columns) -> None:
         """Log a ranking beside its round's report, or behind what W&B has, where that came from an earlier process."""
+        self._ask()
         run, picture = self._run(label), ranking_scatter(table)
         values = {"ranking": wandb_table(table), "round": round}
         if picture is not None:
@@ -96,6 +99,7 @@ class WandbRuns:
 
     def summarise(self, label: str, table: Columns, summary: Mapping[str, Any]) -> None:
         """Log a table and a summary to a run of their own."""
+        self._ask()
         run = self._run(label)
         run.log({"settings": wandb_table(table)})
         run.summary.update(dict(summary))
@@ -106,7 +110,11 @@ class WandbRuns:
             self._run(label)
         if "root" in self._runs:
             self._runs["root"].summary.update(dict(summary))
-        runs, self._runs = list(self._runs.values()), {}
+        self._end_all()
+
+    def _end_all(self) -> None:
+        """End all runs side by side; what they could not send in time stays in their files."""
+        runs, self._runs, self._here = list(self._runs.values()), {}, {}
         problems: list[Exception] = []
         threads = [threading.Thread(target=self._end, args=(run, problems), daemon=True) for run in runs]
         for thread in threads:
@@ -142,27 +150,45 @@ class WandbRuns:
         self._last[label] = max(self._last.get(label, 0), *(round for round, _ in earlier))
         return [(round, values) for round, values in earlier if round > here]
 
-    def _begin(self, label: str) -> Any:
-        """Begin a trial's run; where the server cannot be reached, offline, and all later ones too."""
-        # must be set before wandb is imported; who sets them otherwise is heard
+    def _ask(self) -> None:
+        """Go on offline, with the same runs, if the server does not answer any more, or does not want us."""
+        # both must be set before wandb is imported; who has set them otherwise is heard
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
+        if self._mode != "online":
+            return
         try:
-            run = self._init(label)
+            wandb.Api(api_key=os.environ.get("WANDB_API_KEY"), timeout=_ANSWER_SECONDS)
+        except Exception as error:
+            self._go_offline(error)
+
+    def _go_offline(self, error: Exception) -> None:
+        why = str(error).partition("\n")[0] or type(error).__name__
+        print(f"W&B: no server ({why}); going on offline", file=sys.stderr)
+        self._mode, self.unsent = "offline", True
+        self._end_all()
+
+    def _begin(self, label: str) -> Any:
+        """Begin a trial's run; where the server cannot be reached, offline, and all later ones too."""
+        self._ask()
+        import wandb
+
+        own = self._ids.id_of(label)
+        try:
+            run = self._init(label, own)
         except wandb.errors.Error as error:
             if self._mode != "online":
                 raise
-            print(f"W&B: no server ({str(error).splitlines()[0]}); going on offline", file=sys.stderr)
-            self._mode, self.unsent = "offline", True
-            run = self._init(label)
+            self._go_offline(error)
+            run = self._init(label, self._ids.id_of(f"{label}/offline"))  # W&B holds on to the id that it failed with
         for axis in ("round", "images_trained"):
             run.define_metric(axis)
         run.define_metric("*", step_metric="images_trained")
         return run
 
-    def _init(self, label: str) -> Any:
+    def _init(self, label: str, own: str) -> Any:
         import wandb
 
         where, trial = self._settings, self._describe(label)
@@ -170,7 +196,7 @@ class WandbRuns:
             project=where.project,
             entity=where.entity,
             group=where.group,
-            id=self._ids.id_of(label),
+            id=own,
             resume="allow",
             name=f"{where.group}/{trial.name}"[:_NAME_LENGTH],
             job_type=trial.kind,
@@ -184,7 +210,7 @@ class WandbRuns:
                 silent=True,
                 disable_git=True,
                 x_disable_stats=True,
-                init_timeout=_BEGIN_SECONDS,
+                init_timeout=2 * _ANSWER_SECONDS,
                 finish_timeout=_UPLOAD_SECONDS,
                 finish_timeout_raises=True,
             ),

@@ -23,7 +23,7 @@ from raynas.tracking import wandb_runs
 from raynas.tracking.wandb import WandbTracker
 
 folder, begin, upload, hang, earlier = sys.argv[1:]
-wandb_runs._BEGIN_SECONDS, wandb_runs._UPLOAD_SECONDS = float(begin), float(upload)
+wandb_runs._ANSWER_SECONDS, wandb_runs._UPLOAD_SECONDS = float(begin), float(upload)
 trials = ["root", "a", "b", "c"]
 row = lambda trial, round: {"trial": trial, "round": round, "images_trained": 64 * round, "kendall_tau": 0.5}
 past = [row(trial, round) for trial in trials for round in range(1, int(earlier) + 1)]
@@ -63,7 +63,7 @@ def rounds(rows: list[dict[str, Any]]) -> list[int]:
     return [row["round"] for row in rows]
 
 
-@pytest.mark.parametrize(("answers", "begin"), [(True, 5), (False, 1)])
+@pytest.mark.parametrize(("answers", "begin"), [(True, 4), (False, 1)])
 def test_without_a_server_runs_are_offline_and_whole(answers: bool, begin: float, tmp_path: Path) -> None:
     with mute(answers) as url:
         told = go(tmp_path, url, begin, 5)
@@ -77,14 +77,17 @@ def test_without_a_server_runs_are_offline_and_whole(answers: bool, begin: float
 
 def test_a_server_that_goes_silent_ends_no_run_late(tmp_path: Path) -> None:
     with serving() as (url, server):
-        told = go(tmp_path, url, 20, 2, hang="/hang")
+        told = go(tmp_path, url, 4, 2, hang="/hang")
         assert server.silent.is_set()
-    assert "going on offline" not in told
+    assert told.count("going on offline") == 1
     assert told.count(f"wandb sync --include-online {tmp_path / 'wandb'}") == 1
-    runs = read_runs(tmp_path)
-    assert [(run.config["trial"], rounds(run.rows)) for run in runs] == [
+    *online, offline = read_runs(tmp_path)
+    assert [(run.config["trial"], rounds(run.rows)) for run in online] == [
         (t, [1, 2, 3]) for t in ("root", "a", "b", "c")
     ]
+    assert offline.id == online[0].id
+    assert [row["_step"] for row in offline.rows] == [4]
+    assert offline.table("ranking")["score"] == [1.0, 2.0]
 
 
 def test_a_server_that_answers_gets_everything_once(tmp_path: Path) -> None:

@@ -38,8 +38,12 @@ class Server(http.server.ThreadingHTTPServer):
         if "RunResumeStatus" in query:
             return {"model": {**project, "bucket": None if self.steps is None else self._known(variables["name"])}}
         if "createRunFiles" in query:
-            files = [{"name": name, "uploadUrl": f"http://127.0.0.1:{self.server_port}/file"} for name in variables["files"]]
+            files = [
+                {"name": name, "uploadUrl": f"http://127.0.0.1:{self.server_port}/file"} for name in variables["files"]
+            ]
             return {"createRunFiles": {"runID": "cg==", "uploadHeaders": [], "files": files}}
+        if "viewer" in query:
+            return {"viewer": {"id": "v", "entity": "e", "username": "u", "email": "u", "flags": "{}"}}
         return {}
 
     def _known(self, name: str) -> dict[str, Any]:
