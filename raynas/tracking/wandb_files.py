@@ -47,7 +47,7 @@ def last_step(folder: Path, run_id: str) -> int:
         run_id: The W&B run's id.
     """
     steps = [0]
-    for path in (folder / "wandb").glob(f"*run-*-{run_id}/run-{run_id}.wandb"):
+    for path in (folder / "wandb").glob(f"*run-*-{run_id}*/run-{run_id}.wandb"):
         for record in records(path):
             if record.WhichOneof("record_type") == "history":
                 items = record.history.item

@@ -57,15 +57,16 @@ def read_run(path: Path) -> WandbRun:
     return run
 
 
-def read_runs(folder: Path, ended: bool = True) -> list[WandbRun]:
+def read_runs(folder: Path, killed: int = 0) -> list[WandbRun]:
     """Return the runs of a run folder, one a file, in the order in which they were begun.
 
-    W&B writes the end of a file a little after the run's `finish` has returned; that is waited for if runs have ended.
+    W&B writes the end of a file a little after the run's `finish` has returned; that is waited for, but not in
+    the files of processes that were killed.
     """
     files = [path for path in (folder / "wandb").glob("*run-*/run-*.wandb") if not path.parent.is_symlink()]
     runs = [read_run(path) for path in files]
     for _ in range(300):
-        if not ended or all(run.ended for run in runs):
+        if sum(not run.ended for run in runs) <= killed:
             break
         time.sleep(0.1)
         runs = [read_run(path) for path in files]

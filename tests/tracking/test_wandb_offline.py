@@ -1,4 +1,4 @@
-"""What W&B is told, read back from its files: names, tags, configuration, rows, tables; each once, also after a kill."""
+"""What W&B is told, read back from its files: names, tags, configuration, rows, tables; all once, after a kill."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-
 
 from raynas.tracking.wandb import WandbTracker
 from raynas.tracking.wandb_files import last_step
@@ -105,13 +104,13 @@ def test_what_a_killed_process_lost_is_logged_again_once(tmp_path: Path) -> None
     second.log(row("a", 3))
     second.log_ranking("root", 2, RANKING)
     second.finish({})
-    runs = [run for run in read_runs(tmp_path, ended=False) if run.rows]
+    runs = [run for run in read_runs(tmp_path, killed=2) if run.rows]
     ids = RunIds(tmp_path)
     third = tracker(tmp_path, earlier=[*earlier, row("a", 3)])  # now everything is in the files, and nothing is lacking
     third.log(row("a", 4))
     third.finish({})
     for label, last in (("root", 2), ("a", 4)):
-        mine = [run for run in read_runs(tmp_path, ended=False) if run.rows and run.id == ids.id_of(label)]
+        mine = [run for run in read_runs(tmp_path, killed=2) if run.rows and run.id == ids.id_of(label)]
         assert [r["_step"] for run in mine for r in run.rows] == list(range(1, last + 1))
         assert last_step(tmp_path, ids.id_of(label)) == last
     assert len(runs) == 2
