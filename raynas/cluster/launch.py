@@ -363,6 +363,8 @@ class Launch:
         tree = Tree(self.plan.partitions, self.plan.parents, self.survivors, self.splits, self.plan.born)
         self.tables.write(tree, found, verified, self.pool.rows(), staleness)
         self.ledger.save(self.folder.ledger)
+        for ranking in self.tables.last_rankings():
+            self.recorder.log_ranking(*ranking)
         self.recorder.finish(self.tables.summary)
         load(self.folder.path).write_report()
         shutil.rmtree(self.folder.records, ignore_errors=True)  # a run that is over does not go on

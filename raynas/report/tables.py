@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +115,14 @@ class RunTables:
             "truth": np.array(job.ranking.truth, np.float64),
             "scorer": label,
         }
+
+    def last_rankings(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        """Yield each trial's label, last round, and architectures, scores and truth after it, by column."""
+        for label, report in self._reports.items():
+            table = self._ranking[label, report["round"]]
+            if table["architecture"]:
+                columns = ("architecture", "score", "truth", "loss", "accuracy")
+                yield label, report["round"], {column: table[column] for column in columns}
 
     def write(
         self,

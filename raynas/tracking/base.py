@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 Row = Mapping[str, Any]
 """One report: a line of metrics.jsonl."""
@@ -17,6 +17,14 @@ class Tracker(Protocol):
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Take in the run's summary, and close."""
+
+
+@runtime_checkable
+class RankingTracker(Protocol):
+    """A tracker that wants whole rankings too, not their measures alone."""
+
+    def log_ranking(self, label: str, round: int, table: Mapping[str, Sequence[Any]]) -> None:
+        """Take in what a trial's architectures scored after a round, by columns of equal length."""
 
 
 class Recorder:
@@ -58,6 +66,12 @@ class Recorder:
         else:
             self._turns.append({label: row})
         self._flush_complete()
+
+    def log_ranking(self, label: str, round: int, table: Mapping[str, Sequence[Any]]) -> None:
+        """Pass a ranking on to the trackers that want rankings."""
+        for tracker in [*self._ordered, *self._live]:
+            if isinstance(tracker, RankingTracker):
+                tracker.log_ranking(label, round, table)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Pass on what is still waiting (a turn that the run's end left incomplete), and close all trackers."""

@@ -1,7 +1,8 @@
-"""Weights & Biases: one run a trial, written by the driver. The only module that imports wandb.
+"""Weights & Biases: one run a trial, written by the driver. Only this package imports wandb.
 
 Ray's own callback starts two actors a trial and costs seconds each; runs inside the driver cost milliseconds. Without a
-key the runs are offline and no network is waited for; ``WANDB_MODE`` is respected.
+key the runs are offline and no network is waited for; ``WANDB_MODE`` is respected. Whatever W&B does is done in a
+thread of its own: a search never waits for it, and its end waits for `FINISH_SECONDS` at most.
 """
 
 from __future__ import annotations
@@ -10,15 +11,21 @@ import math
 import netrc
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from raynas.tracking.aside import Aside
 from raynas.tracking.base import Row
+from raynas.tracking.wandb_media import Columns
+from raynas.tracking.wandb_runs import TrialRun, WandbRuns, WandbSettings
 
-_LOGIN_SECONDS = 10
-"""How long an online run may wait for its server before it goes on offline."""
+FINISH_SECONDS = 15.0
+"""How long the end of a run may wait for W&B, all in all: more than runs may take to begin and to upload the rest."""
+
+SUMMARY = "summary"
+"""The tag and the kind of a run that holds what came out of a sweep."""
 
 
 def choose_mode(wanted: str) -> str:
@@ -43,7 +50,7 @@ def _has_key() -> bool:
 
 
 class WandbTracker:
-    """One W&B run for each trial, begun at its first report.
+    """One W&B run for each trial, begun at its first report; the same one again where a killed run is taken up.
 
     Args:
         folder: The run folder; files go to its ``wandb/``.
@@ -52,84 +59,101 @@ class WandbTracker:
         mode: online, offline or disabled.
         project: The W&B project.
         entity: The W&B user or team.
+        tags: Tags of every trial, beside its own.
+        logged: Of a run that is taken up again, by trial, the last round that W&B has been given; reports of rounds up
+            to it are not logged again.
+        earlier: Of a run that is taken up again, the reports of before. Of those, what W&B lost when the process was
+            killed is logged again (offline that is most often everything); ``logged`` need not be given then.
     """
 
     def __init__(
-        self, folder: Path, group: str, config: Mapping[str, Any], *, mode: str, project: str, entity: str | None
+        self,
+        folder: Path,
+        group: str,
+        config: Mapping[str, Any],
+        *,
+        mode: str,
+        project: str,
+        entity: str | None,
+        tags: Sequence[str] | None = None,
+        logged: Mapping[str, int] | None = None,
+        earlier: Sequence[Row] = (),
     ) -> None:
         self._folder, self._group, self._config = folder, group, dict(config)
-        self._mode, self._project, self._entity = mode, project, entity
-        self._runs: dict[str, Any] = {}
-        self._complained = False
+        self._tags, self._disabled, self._complained = tuple(tags or ()), mode == "disabled", False
+        settings = WandbSettings(folder, mode, project, entity, group)
+        self._runs = WandbRuns(settings, self._trial, dict(logged or {}), [(r, numbers(r)) for r in earlier])
+        self._trials: dict[str, TrialRun] = {}
+        self._aside = Aside(self._complain)
+
+    def begin(
+        self, label: str, config: Mapping[str, Any], tags: Sequence[str] = (), *, name: str | None = None
+    ) -> None:
+        """Give a trial a configuration and tags of its own, before its first report.
+
+        Args:
+            label: The trial, as in its reports.
+            config: Its configuration, on top of the run's.
+            tags: Its tags, in place of ``root`` or ``partition``.
+            name: How it is called after the group's name; its label if None.
+        """
+        whole = {**self._config, "trial": label, **config}
+        self._trials[label] = TrialRun(label, name or label, whole, (*tags, *self._tags))
 
     def log(self, row: Row) -> None:
         """Log the report's numbers to the trial's run, at step ``round``."""
-        if self._mode == "disabled":
-            return
-        numbers = {key: value for key, value in row.items() if isinstance(value, int | float) and math.isfinite(value)}
-        with self._never_in_the_way():
-            self._run(str(row["trial"])).log(numbers, step=int(row["round"]))
+        self._do(self._runs.log, str(row["trial"]), int(row["round"]), numbers(row))
+
+    def log_ranking(self, label: str, round: int, table: Columns) -> None:
+        """Log what a trial's architectures scored after a round, as a table ``ranking`` and a picture.
+
+        Args:
+            label: The trial.
+            round: The round, whose report has been logged.
+            table: Columns of equal length; ``score`` and ``truth`` make the picture.
+        """
+        self._do(self._runs.log_ranking, label, round, {name: list(values) for name, values in table.items()})
+
+    def summarise(self, name: str, config: Mapping[str, Any], table: Columns, summary: Mapping[str, Any]) -> None:
+        """Log what came out of a sweep, in a run of its own.
+
+        Args:
+            name: How the run is called after the group's name.
+            config: The sweep's configuration.
+            table: A row a setting, by columns; it is logged as ``settings``.
+            summary: What came out, such as the best setting.
+        """
+        whole, label = {**self._config, **config}, f"{SUMMARY}/{name}"
+        self._trials[label] = TrialRun(label, name, whole, (SUMMARY, *self._tags), kind=SUMMARY)
+        self._do(self._runs.summarise, label, {key: list(values) for key, values in table.items()}, dict(summary))
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Close every run; the run's summary goes to that of the root."""
-        for label, run in self._runs.items():
-            with self._never_in_the_way():
-                if label == "root":
-                    run.summary.update(dict(summary))
-                run.finish()
-        self._runs = {}
+        self._do(self._runs.finish, dict(summary))
+        done = self._aside.close(FINISH_SECONDS)
+        if not done or self._runs.unsent:
+            where = self._folder / "wandb"
+            print(
+                "W&B: the server did not answer; metrics.jsonl is complete, and what W&B lacks is sent with: "
+                f"wandb sync --include-online {where}",
+                file=sys.stderr,
+            )
 
-    @contextmanager
-    def _never_in_the_way(self) -> Iterator[None]:
+    def _do(self, call: Any, *arguments: Any) -> None:
+        if not self._disabled:
+            self._aside.do(partial(call, *arguments))
+
+    def _trial(self, label: str) -> TrialRun:
+        own = ("root" if label == "root" else "partition", *self._tags)
+        return self._trials.get(label) or TrialRun(label, label, {**self._config, "trial": label}, own)
+
+    def _complain(self, error: Exception) -> None:
         """Let no trouble of W&B end a search: it is told once, and metrics.jsonl has everything."""
-        try:
-            yield
-        except Exception as error:
-            if not self._complained:
-                print(
-                    f"W&B: {type(error).__name__}: {error}; the run goes on, metrics.jsonl is complete", file=sys.stderr
-                )
-            self._complained = True
+        if not self._complained:
+            print(f"W&B: {type(error).__name__}: {error}; the run goes on, metrics.jsonl is complete", file=sys.stderr)
+        self._complained = True
 
-    def _run(self, label: str) -> Any:
-        if label not in self._runs:
-            self._runs[label] = self._begin(label)
-        return self._runs[label]
 
-    def _begin(self, label: str) -> Any:
-        """Begin a trial's run; where the server cannot be reached, offline, and all later ones too."""
-        import wandb
-
-        try:
-            run = self._init(label)
-        except wandb.errors.CommError as error:
-            if self._mode != "online":
-                raise
-            print(f"W&B: no server ({str(error).splitlines()[0]}); going on offline", file=sys.stderr)
-            self._mode = "offline"
-            run = self._init(label)
-        run.define_metric("images_trained")
-        run.define_metric("*", step_metric="images_trained")
-        return run
-
-    def _init(self, label: str) -> Any:
-        import wandb
-
-        return wandb.init(
-            project=self._project,
-            entity=self._entity,
-            group=self._group,
-            name=f"{self._group}/{label}",
-            tags=["root" if label == "root" else "partition"],
-            config={**self._config, "trial": label},
-            dir=str(self._folder),
-            mode=self._mode,  # type: ignore[arg-type]
-            reinit="create_new",
-            settings=wandb.Settings(
-                console="off",
-                silent=True,
-                disable_git=True,
-                x_disable_stats=True,
-                init_timeout=_LOGIN_SECONDS,
-            ),
-        )
+def numbers(row: Row) -> dict[str, int | float]:
+    """Return a report's finite numbers."""
+    return {key: value for key, value in row.items() if isinstance(value, int | float) and math.isfinite(value)}

@@ -48,6 +48,17 @@ def test_order_of_arrival_does_not_matter(order: tuple[str, ...]) -> None:
     assert [r["trial"] for r in live.rows] == [*order, "c", "b"]
 
 
+def test_rankings_go_to_those_that_want_them() -> None:
+    class Ranked(Memory):
+        def log_ranking(self, label: str, round: int, table: Mapping[str, Any]) -> None:
+            self.rows.append({"ranking": label, "round": round, **table})
+
+    ranked, plain = Ranked(), Memory()
+    Recorder([plain], [ranked]).log_ranking("a", 2, {"score": [1.0]})
+    assert ranked.rows == [{"ranking": "a", "round": 2, "score": [1.0]}]
+    assert plain.rows == []
+
+
 def test_what_a_failed_trial_held_up_is_written_at_the_end() -> None:
     ordered = Memory()
     recorder = Recorder([ordered], [])
@@ -92,6 +103,7 @@ def test_wandb_never_ends_a_run(
         raise wandb.errors.CommError("timed out")
 
     monkeypatch.setattr(wandb, "init", no_server)
+    monkeypatch.setattr(wandb, "Api", lambda **keys: None)
     tracker = WandbTracker(tmp_path, "group", {}, mode="online", project="p", entity=None)
     tracker.log({"trial": "root", "round": 1, "kendall_tau": 0.5})
     tracker.log({"trial": "root", "round": 2, "kendall_tau": 0.5})
