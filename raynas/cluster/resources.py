@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raynas.cluster.node_types import places
 from raynas.config import RaySettings
 from raynas.errors import RunError
 
@@ -61,14 +63,9 @@ class Resources:
                 raise RunError(f"no trial fits: ray.{name}_per_trial is {wanted:g}, {largest}")
         raise RunError(f"no trial fits: no node of this Ray has {self.cpus} CPUs and {self.gpus:g} GPUs together")
 
-    def _on(self, node: dict[str, float]) -> int:
+    def _on(self, node: Mapping[str, float]) -> int:
         """Return how many fit on a node; a fraction of a GPU lies on one GPU."""
-        fit = int(node.get("CPU", 0)) // self.cpus
-        if not self.gpus:
-            return fit
-        gpus = int(node.get("GPU", 0))
-        on_gpus = gpus * int(1 / self.gpus + 1e-9) if self.gpus < 1 else int(gpus / self.gpus)
-        return min(fit, on_gpus)
+        return places(node, self.bundle)
 
 
 def _nodes() -> list[dict[str, float]]:
