@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,13 +47,16 @@ class Resources:
         """Return how many such processes the nodes of the connected Ray can hold at the same time, at least one."""
         return max(1, sum(self._on(node) for node in _nodes()))
 
-    def check_fit(self) -> None:
+    def check_fit(self, to_come: Sequence[Mapping[str, float]] = ()) -> None:
         """Refuse a Ray of which no node can ever hold one such process.
+
+        Args:
+            to_come: What nodes have that an autoscaler can start.
 
         Raises:
             RunError: With what the largest node has.
         """
-        nodes = _nodes()
+        nodes = [*_nodes(), *to_come]
         if any(self._on(node) for node in nodes):
             return
         for key, name, wanted in (("CPU", "cpus", self.cpus), ("GPU", "gpus", self.gpus)):
