@@ -97,7 +97,7 @@ def _storage_problems(plain: Mapping[str, Any], types: Types) -> Iterator[str]:
 def _all_it_does(plain: Mapping[str, Any], name: str, kind: Mapping[str, Any]) -> str:
     """Return all commands that a node of this type runs before Ray starts on it."""
     head = name == plain.get("head_node_type")
-    own = [] if head else kind.get("worker_setup_commands")
+    own = None if head else kind.get("worker_setup_commands")
     lists: list[Sequence[str] | None] = [kind.get("initialization_commands") or plain.get("initialization_commands")]
     # as Ray has it: a node type's own list stands for the general ones
     lists += (

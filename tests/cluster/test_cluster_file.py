@@ -7,9 +7,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import yaml
+from ray.autoscaler.v2.instance_manager.config import NodeTypeConfig
+from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
+from ray.autoscaler.v2.utils import ResourceRequestUtil
+from ray.core.generated.autoscaler_pb2 import ResourceRequestByCount
 
 from raynas.cluster.cluster_file import read_cluster, unedited
 from raynas.cluster.node_types import Fit, NodeType, fits
@@ -60,11 +65,39 @@ def test_the_shipped_file_pins_the_versions_of_the_lock() -> None:
         assert commands.count(pin) == 2
 
 
+def launched(wanted: int, unavailable: dict[str, float]) -> dict[str, int]:
+    """Return what the autoscaler of the installed Ray starts by the shipped file, one on-demand node being allowed."""
+    types = {
+        name: NodeTypeConfig(
+            name=name,
+            min_worker_nodes=kind["min_workers"],
+            max_worker_nodes={"head": 1, "gpu_spot": kind["max_workers"], "gpu_on_demand": 1}[name],
+            priority=kind.get("priority", 0),
+            resources=kind["resources"],
+            launch_config_hash="any",
+        )
+        for name, kind in reversed(SHIPPED["available_node_types"].items())
+    }
+    quarter = ResourceRequestUtil.make({"CPU": 1, "GPU": 0.25})
+    request = SchedulingRequest(
+        disable_launch_config_check=True,
+        node_type_configs=types,
+        max_num_nodes=SHIPPED["max_workers"] + 2,
+        resource_requests=[ResourceRequestByCount(request=quarter, count=wanted)],
+        recoverable_resource_availabilities=unavailable,
+    )
+    reply = ResourceDemandScheduler(MagicMock()).schedule(request)
+    return {launch.instance_type: launch.count for launch in reply.to_launch}
+
+
 def test_spot_is_preferred_until_it_cannot_be_had() -> None:
     types = SHIPPED["available_node_types"]
     assert types["gpu_spot"]["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
-    assert types["gpu_spot"]["priority"] > types["gpu_on_demand"]["priority"]
-    assert types["gpu_spot"]["resources"] == types["gpu_on_demand"]["resources"]  # else they do not suit equally well
+    assert launched(0, {}) == {}
+    assert launched(1, {}) == {"gpu_spot": 1}
+    assert launched(5, {}) == {"gpu_spot": 2}  # four trials share a GPU
+    assert launched(4 * 8 + 1, {}) == {"gpu_spot": 8, "gpu_on_demand": 1}
+    assert launched(4, {"gpu_spot": 0.0}) == {"gpu_on_demand": 1}
 
 
 def test_an_edited_line_waits_no_longer() -> None:
