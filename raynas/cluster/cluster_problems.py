@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def own_problems(plain: Mapping[str, Any], types: Types) -> Iterator[str]:
     provider = plain["provider"]
     if provider["type"] in _NEEDS_A_REGION and not provider.get("region"):
         yield "'provider.region' is missing: where the machines are; Ray would take us-west-2 on AWS without a word"
-    yield from _missing_sources(plain.get("file_mounts") or {})
+    yield from _missing_sources(_mapping(plain.get("file_mounts")))
     for name, kind in types.items():
         where = f"available_node_types.{name}"
         if provider["type"] == "aws":
@@ -43,9 +43,14 @@ def own_problems(plain: Mapping[str, Any], types: Types) -> Iterator[str]:
     yield from _storage_problems(plain, types)
 
 
-def _missing_sources(mounts: Mapping[str, str]) -> Iterator[str]:
+def _mapping(value: object) -> Mapping[str, Any]:
+    """Return a mapping; an empty one in place of anything else, which Ray's schema objects to by itself."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _missing_sources(mounts: Mapping[str, Any]) -> Iterator[str]:
     for target, source in mounts.items():
-        if not Path(source).expanduser().exists():
+        if not isinstance(source, str) or not Path(source).expanduser().exists():
             yield (
                 f"'file_mounts.{target}': there is no '{source}' here (a relative path starts from the folder in which "
                 f"`ray up` is called: {Path.cwd().name})"
@@ -63,7 +68,7 @@ def _count_problems(kind: Mapping[str, Any], where: str, overall: object) -> Ite
 
 
 def _resource_problems(kind: Mapping[str, Any], where: str, *, is_head: bool) -> Iterator[str]:
-    stated = kind.get("resources") or {}
+    stated = _mapping(kind.get("resources"))
     if is_head:
         if stated.get("CPU") != 0:
             yield (
@@ -98,10 +103,12 @@ def _all_it_does(plain: Mapping[str, Any], name: str, kind: Mapping[str, Any]) -
     """Return all commands that a node of this type runs before Ray starts on it."""
     head = name == plain.get("head_node_type")
     own = None if head else kind.get("worker_setup_commands")
-    lists: list[Sequence[str] | None] = [kind.get("initialization_commands") or plain.get("initialization_commands")]
+    lists: list[object] = [kind.get("initialization_commands") or plain.get("initialization_commands")]
     # as Ray has it: a node type's own list stands for the general ones
     lists += (
-        [own] if own else [plain.get("setup_commands"), plain.get(f"{'head' if head else 'worker'}_setup_commands")]
+        [own]
+        if own is not None
+        else [plain.get("setup_commands"), plain.get(f"{'head' if head else 'worker'}_setup_commands")]
     )
-    commands = [command for some in lists for command in some or ()]
+    commands = [str(command) for some in lists if isinstance(some, list) for command in some]
     return "\n".join([*commands, str(kind["node_config"].get("UserData", ""))])

@@ -163,6 +163,31 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     assert len(problems_of(tmp_path, several)) == 4
 
 
+def places(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Return the path of every value in nested mappings and lists."""
+    inner = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [path, *(found for key, value in inner for found in places(value, (*path, key)))]
+
+
+@pytest.mark.parametrize("junk", [None, 5, -1, "text", [], ["x"], {}, {"x": 1}], ids=str)
+def test_any_junk_is_a_problem_or_none_but_no_crash(junk: Any, tmp_path: Path) -> None:
+    refused = 0
+    for path in places(SHIPPED)[1:]:
+        if path[0] in ("setup_commands", "head_setup_commands", "worker_setup_commands") and len(path) > 1:
+            continue
+
+        def put(c: Any, path: tuple[Any, ...] = path) -> None:
+            for key in path[:-1]:
+                c = c[key]
+            c[path[-1]] = junk
+
+        try:
+            read_cluster(written(tmp_path, put))
+        except ConfigError:
+            refused += 1
+    assert refused > 10
+
+
 @pytest.mark.parametrize(
     ("text", "words"), [("a: [", "it is no YAML"), ("", "it holds no keys"), ("- a", "it holds no keys")]
 )
