@@ -28,7 +28,9 @@ def print_check(console: Console, report: CheckReport) -> None:
         f"{_hours(report.process_hours)} of one process{at_once}: from the seconds of the few steps just taken on this "
         "machine's CPU; a GPU, other images in a batch or a busy machine change it much",
     )
-    print_line(console, "wandb", f"{report.wandb}, {report.wandb_runs} runs at most")
+    print_line(
+        console, "wandb", f"{report.wandb}, {report.wandb_runs} run{'s' if report.wandb_runs != 1 else ''} at most"
+    )
     for warning in report.warnings:
         print_line(console, "[yellow]note[/]      ", escape(warning))
     print_line(console, "[green]ok[/]        ", "nothing was started, nothing was written")

@@ -130,6 +130,9 @@ def _ask(nodes: Sequence[Node], token: Path, reader: Reader, patience: float) ->
     """Return what each node reads; the token's own text cannot be known to one that does not see the file.
 
     A node that is taken away meanwhile is not asked any further: it counts as one that sees it.
+
+    Raises:
+        RunError: A node that is there does not answer, or cannot run what it was sent.
     """
     import ray
     from ray.exceptions import RayError
@@ -147,6 +150,12 @@ def _ask(nodes: Sequence[Node], token: Path, reader: Reader, patience: float) ->
     for node, answer in zip(nodes, answers, strict=True):
         try:
             seen.append(ray.get(answer, timeout=0))
-        except RayError:
-            seen.append(token.read_text() if node not in _alive() else None)
+        except RayError as error:
+            if node in _alive():
+                last = str(error).strip().splitlines()[-1]
+                raise RunError(
+                    f"node {node.host} could not be asked whether it sees {token.parent} ({last}): the same Python, "
+                    "raynas and Ray must be installed on every node"
+                ) from error
+            seen.append(token.read_text())
     return seen

@@ -47,6 +47,10 @@ def not_on_the_second(path, patience):
     return read(path if node() != blind else Path("/nowhere/at/all"), patience)
 
 
+def failing(path, patience):
+    raise ModuleNotFoundError("No module named 'raynas'")
+
+
 folder = Path(sys.argv[1])
 refuse_private_storage(folder, noting)
 told = None
@@ -54,8 +58,13 @@ try:
     refuse_private_storage(folder, not_on_the_second, patience=0.0)
 except RunError as error:
     told = str(error)
+broken = None
+try:
+    refuse_private_storage(folder, failing)
+except RunError as error:
+    broken = str(error)
 alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
-print(json.dumps({"told": told, "alive": alive, "left": [path.name for path in folder.iterdir()]}))
+print(json.dumps({"told": told, "broken": broken, "alive": alive, "left": [path.name for path in folder.iterdir()]}))
 ray.shutdown()
 cluster.shutdown()
 """
@@ -75,6 +84,8 @@ def test_two_nodes(tmp_path: Path) -> None:
     assert sorted(path.name for path in asked.iterdir()) == sorted(found["alive"])
     assert f"the run folder {folder} is not on storage that all nodes share: 1 of 2 nodes" in found["told"]
     assert "give out= on storage that all nodes mount" in found["told"]
+    assert "could not be asked whether it sees" in found["broken"]
+    assert "No module named 'raynas'" in found["broken"]
     assert found["left"] == []
 
 
