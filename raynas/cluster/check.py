@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from raynas.cluster.check_costs import Phase, Processes, phases_of, processes_of, recipes_of, supernets_of
-from raynas.cluster.check_parts import Rehearsal, rehearse
+from raynas.cluster.check_done import Rehearsal
+from raynas.cluster.check_parts import rehearse
 from raynas.cluster.cluster_file import ClusterFile, read_cluster
 from raynas.cluster.header import plan_lines
 from raynas.cluster.node_types import Fitting, NodeType, fits

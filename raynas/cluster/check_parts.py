@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from raynas.cluster.check_done import Done, Rehearsal, told
 from raynas.cluster.check_images import few_images
+from raynas.cluster.check_watch import place, stand_ins, watch
 from raynas.cluster.landmarks import known_in
 from raynas.cluster.plan import Plan, split_supernet
-from raynas.errors import ConfigError, RaynasError
 from raynas.methods import PARTITIONS, Calibration, Landmark, MethodPlan
 from raynas.methods.partition_calibration import yardstick
 from raynas.search import Pool
@@ -37,57 +37,6 @@ _LENGTHS: Mapping[str, Mapping[str, Any]] = {"nao": {"epochs": 3}, "gradient_mat
 """Options that only say how often the same is done again: one of each is enough here."""
 _WORK = {"sampler": "next_step", "regularizer": "add_gradients", "curriculum": "before_step"}
 """The method in which each kind of part does its work in a step."""
-
-
-@dataclass
-class Done:
-    """What a part of a method did in the rehearsal.
-
-    Args:
-        kind: ``sampler``, ``sharing``, ``regularizer``, ``curriculum``, ``partition``, ``scoring`` or ``stand-alone``.
-        name: The component's name.
-        times: How often it was asked to work.
-        trained: Images it passed forward and backward itself; of the sampler also those of the paths it chose.
-        scored: Images it passed forward only.
-        seconds: How long that took on this machine.
-        changed: How often it changed the supernet, by itself.
-        note: What else there is to say.
-    """
-
-    kind: str
-    name: str
-    times: int = 0
-    trained: int = 0
-    scored: int = 0
-    seconds: float = 0.0
-    changed: int = 0
-    note: str = ""
-
-    @property
-    def worked(self) -> bool:
-        """Whether it left a mark: images passed, or a supernet changed."""
-        return bool(self.trained or self.scored or self.changed)
-
-
-@dataclass
-class Rehearsal:
-    """What was done, and how long an image takes on this machine's CPUs.
-
-    Args:
-        parts: What each part did.
-        train: Seconds per image of the budget.
-        score: Seconds per image scored.
-        alone: Seconds per image of a stand-alone training; None where there is none in the run.
-    """
-
-    parts: list[Done] = field(default_factory=list)
-    train: float = 0.0
-    score: float = 0.0
-    alone: float | None = None
-
-    def part(self, kind: str) -> Done | None:
-        """Return what the part of a kind did; None if there is none."""
-        return next((done for done in self.parts if done.kind == kind), None)
 
 
 def rehearse(plan: Plan, recipes: Sequence[StandaloneRecipe] = ()) -> Rehearsal:
@@ -117,23 +66,23 @@ class _Rehearsing:
     def __init__(self, plan: Plan, found: Rehearsal) -> None:
         self.plan, self.found = plan, found
         self.images = few_images(plan.data, plan.root.optimizer.batch_size, plan.root.protocol.batch_size)
-        self.landmarks = _stand_ins(plan)
+        self.landmarks = stand_ins(plan)
 
     def all(self, recipes: Sequence[StandaloneRecipe]) -> None:
         worker = self.supernet()
-        with _told("'score'"):
+        with told("'score'"):
             self.scores(worker)
         if self.plan.partition is not None:
-            with _told("'method.partition'"):
+            with told("'method.partition'"):
                 self.partition(worker)
         for recipe in recipes:
-            with _told("a stand-alone training"):
+            with told("a stand-alone training"):
                 self.alone(recipe)
 
     def supernet(self) -> SupernetWorker:
         """Build the root and take a step at each place of its training."""
         job = self._job(self.plan.root)
-        with _told("'method'"):
+        with told("'method'"):
             worker = SupernetWorker(job, self.images)
         parts = worker.parts.by_kind
         names = {"sampler": job.method.sampler, "sharing": job.method.sharing}
@@ -146,8 +95,8 @@ class _Rehearsing:
             done = Done(kind, names[kind][0])
             self.found.parts.append(done)
             if kind in _WORK:
-                _watch(worker, part, _WORK[kind], done)
-        with _told("'method' together"):
+                watch(worker, part, _WORK[kind], done)
+        with told("'method' together"):
             self._steps(worker)
             self._pull(worker)
         self._sharing(worker)
@@ -155,12 +104,12 @@ class _Rehearsing:
 
     def _steps(self, worker: SupernetWorker) -> None:
         worker.parts.sampler.begin_round(Pool(worker.job.pool_capacity))
-        _place(worker, 0.0)
+        place(worker, 0.0)
         worker.trainer.train(1)  # the first step of a process is slower than all that follow
         view = worker.trainer.view
         spent, began = view.spent, time.perf_counter()
         for share in SHARES:
-            _place(worker, share)
+            place(worker, share)
             worker.trainer.train(1)
         self.found.train = (time.perf_counter() - began) / max(view.spent - spent, 1.0)
         sampler = self.found.part("sampler")
@@ -181,7 +130,7 @@ class _Rehearsing:
             if done.trained:
                 break
             part.landmarks_changed(order)
-            _place(worker, share)
+            place(worker, share)
             worker.trainer.train(1)
         done.note = "two landmarks, their order turned until it was wrong"
 
@@ -226,7 +175,7 @@ class _Rehearsing:
         fresh = settings.restart == "final" and plan.depth == 1
         child = SupernetWorker(job, self.images, *(() if fresh else (state["supernet"], state["parts"])))
         child.parts.sampler.begin_round(Pool(job.pool_capacity))
-        _place(child, 0.0)
+        place(child, 0.0)
         child.trainer.train(1)
         if settings.calibration != "none":
             drawn = yardstick(job.space, stream(job.seed, "check", "calibration"), _SCORED)
@@ -260,72 +209,3 @@ class _Rehearsing:
             job.method.curriculum,
         )
         return replace(job, device="cpu", method=method, landmarks=known_in(job.space, self.landmarks))
-
-
-def _place(worker: SupernetWorker, share: float) -> None:
-    """Put a training where this share of its budget is spent."""
-    view = worker.trainer.view
-    view.before = share * view.total - view.spent
-
-
-def _watch(worker: SupernetWorker, part: object, method: str, done: Done) -> None:
-    """Measure what a part does in its work: time, images it passes, and whether it changes the supernet."""
-    original, kind = getattr(part, method), done.kind
-
-    def watched(*args: Any) -> Any:
-        view = worker.trainer.view
-        trained, scored, weights = view.images_trained, view.images_scored, _fingerprint(worker, done)
-        began = time.perf_counter()
-        with _told(f"'method.{kind}' ({done.name})"):
-            result = original(*args)
-        done.seconds += time.perf_counter() - began
-        done.times += 1
-        done.trained += view.images_trained - trained
-        done.scored += view.images_scored - scored
-        done.changed += weights != _fingerprint(worker, done)
-        return result
-
-    setattr(part, method, watched)
-
-
-def _fingerprint(worker: SupernetWorker, done: Done) -> tuple[float, ...]:
-    """Return what changes with the supernet's weights and buffers; of a curriculum, whose work they are."""
-    if done.kind != "curriculum":
-        return ()
-    finite = (
-        torch.nan_to_num(tensor.detach().double(), posinf=1, neginf=1)
-        for tensor in worker.supernet.state_dict().values()
-    )
-    return tuple(float(tensor.abs().sum()) for tensor in finite)
-
-
-def _stand_ins(plan: Plan) -> tuple[Landmark, ...]:
-    """Return two architectures, the plan's first landmarks where it has any, that are told to be far apart."""
-    if plan.root.method.regularizer is None:
-        return ()
-    chosen = [one.architecture for one in plan.landmarks]
-    rng = stream(plan.config.seed, "check", "landmarks")
-    chosen += [plan.space.sample(rng) for _ in range(50)]
-    form = plan.root.parts().sharing.shared_form
-    apart = list({form(plan.space, one): one for one in reversed(chosen)}.values())[::-1]
-    return tuple(Landmark(one, 100.0 * place) for place, one in enumerate(apart[:2]))
-
-
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Tell any failure inside as a problem of the configuration, once, by the innermost place."""
-    try:
-        yield
-    except ConfigError as error:
-        raise error if error.source == _SOURCE else _failed([f"{what}: {one}" for one in error.problems]) from error
-    except RaynasError as error:
-        raise _failed([f"{what}: {error}"]) from error
-    except Exception as error:  # whatever a network, or code of the user's, raises
-        raise _failed([f"{what} fails on a batch: {type(error).__name__}: {error}"]) from error
-
-
-_SOURCE = "the method, tried on a batch"
-
-
-def _failed(problems: list[str]) -> ConfigError:
-    return ConfigError(problems, _SOURCE)

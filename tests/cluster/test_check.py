@@ -16,7 +16,8 @@ from rich.console import Console
 
 from raynas.cluster.check import CheckReport, check
 from raynas.cluster.check_costs import Phase, Processes
-from raynas.cluster.check_parts import Rehearsal, rehearse
+from raynas.cluster.check_done import Rehearsal
+from raynas.cluster.check_parts import rehearse
 from raynas.cluster.check_text import print_check
 from raynas.cluster.plan import make_plan
 from raynas.config import load_config
