@@ -85,6 +85,21 @@ def resume(
 
 
 @app.command()
+def check(
+    config: Annotated[Path, typer.Argument(help="A YAML file; see experiments/.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Dotted keys.")] = None,
+    cluster: Annotated[Path | None, typer.Option(help="A file for `ray up`, such as cluster.yaml.")] = None,
+) -> None:
+    """Check a run before it runs: all settings, a batch through each part of its method, its place, its time."""
+    from raynas.cluster.check import check as examine
+    from raynas.cluster.check_text import print_check
+
+    with console.status("trying every part"):
+        report = examine(config, overrides or [], cluster=cluster)
+    print_check(console, report)
+
+
+@app.command()
 def search(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
     overrides: Annotated[

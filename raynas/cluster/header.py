@@ -11,10 +11,14 @@ from raynas.truth import TruthTable
 
 def header_lines(plan: Plan, folder: RunFolder) -> list[tuple[str, str]]:
     """Return a key and a text a line: where, what is searched, on what, against which truth, and how."""
+    return [("run", str(folder.path)), *plan_lines(plan)]
+
+
+def plan_lines(plan: Plan) -> list[tuple[str, str]]:
+    """Return what of that does not depend on where it is kept."""
     images = plan.data
     sizes = f"{len(images.train):,} train / {len(images.valid):,} valid / {len(images.test):,} test images"
     return [
-        ("run", str(folder.path)),
         ("space", f"{plan.space.name}, {count(plan.space.size)} architectures{_split_text(plan)}"),
         ("data", f"{images.name}, {sizes}"),
         ("truth", _intended_truth(plan)),

@@ -21,6 +21,7 @@ from raynas.cluster.plan import Plan, checked, draft_plan
 from raynas.cluster.pool_actor import start_pool
 from raynas.cluster.resources import Resources
 from raynas.cluster.session import ray_starting
+from raynas.cluster.storage import create_shared_folder, refuse_url
 from raynas.cluster.supernet_actor import start_supernet
 from raynas.cluster.truth_build import PARTIAL, Building
 from raynas.cluster.truth_plan import plan_configured
@@ -28,7 +29,7 @@ from raynas.cluster.verification import verify
 from raynas.config import Config, load_config
 from raynas.errors import ConfigError, RunError
 from raynas.methods import Line
-from raynas.report.folder import RunFolder, create_folder, refuse_existing
+from raynas.report.folder import RunFolder, refuse_existing
 from raynas.report.run import Run, load
 from raynas.report.tables import RunTables, Tree, Verified
 from raynas.report.text import print_header, print_line, print_summary, training_progress
@@ -70,6 +71,7 @@ def run(
     name = Path(config).stem if isinstance(config, str | Path) else "run"
     source = config.model_dump(mode="json") if isinstance(config, Config) else config
     config = load_config(source, overrides, **keys)
+    refuse_url(config.out)
     refuse_existing(config)
     console = console or Console(quiet=True)
     draft = draft_plan(config)
@@ -77,7 +79,7 @@ def run(
         with console.status("starting Ray"):
             plan = checked(draft)
             wait_for_ray()
-        folder = create_folder(config, name)
+        folder = create_shared_folder(config, name)
         Launch(plan, folder, console, began).go()
     done = load(folder.path)
     print_summary(console, done)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from raynas.cluster.node_types import places
 from raynas.config import RaySettings
 from raynas.errors import RunError
 
@@ -45,13 +47,16 @@ class Resources:
         """Return how many such processes the nodes of the connected Ray can hold at the same time, at least one."""
         return max(1, sum(self._on(node) for node in _nodes()))
 
-    def check_fit(self) -> None:
+    def check_fit(self, to_come: Sequence[Mapping[str, float]] = ()) -> None:
         """Refuse a Ray of which no node can ever hold one such process.
+
+        Args:
+            to_come: What nodes have that an autoscaler can start.
 
         Raises:
             RunError: With what the largest node has.
         """
-        nodes = _nodes()
+        nodes = [*_nodes(), *to_come]
         if any(self._on(node) for node in nodes):
             return
         for key, name, wanted in (("CPU", "cpus", self.cpus), ("GPU", "gpus", self.gpus)):
@@ -61,14 +66,9 @@ class Resources:
                 raise RunError(f"no trial fits: ray.{name}_per_trial is {wanted:g}, {largest}")
         raise RunError(f"no trial fits: no node of this Ray has {self.cpus} CPUs and {self.gpus:g} GPUs together")
 
-    def _on(self, node: dict[str, float]) -> int:
+    def _on(self, node: Mapping[str, float]) -> int:
         """Return how many fit on a node; a fraction of a GPU lies on one GPU."""
-        fit = int(node.get("CPU", 0)) // self.cpus
-        if not self.gpus:
-            return fit
-        gpus = int(node.get("GPU", 0))
-        on_gpus = gpus * int(1 / self.gpus + 1e-9) if self.gpus < 1 else int(gpus / self.gpus)
-        return min(fit, on_gpus)
+        return places(node, self.bundle)
 
 
 def _nodes() -> list[dict[str, float]]:

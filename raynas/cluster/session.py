@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from raynas.cluster.autoscaled import launchable
 from raynas.cluster.resources import Resources
 from raynas.config import RaySettings
 from raynas.data import ImageData
@@ -66,13 +67,14 @@ def ray_starting(settings: RaySettings, images: ImageData | None = None) -> Iter
         os.environ.setdefault(key, value)
     import ray
 
+    to_come = [] if settings.address == "local" else launchable()
     if ray.is_initialized():
-        yield lambda: Resources.of(settings).check_fit()
+        yield lambda: Resources.of(settings).check_fit(to_come)
         return
 
     def wait() -> None:
         start.result()
-        Resources.of(settings).check_fit()
+        Resources.of(settings).check_fit(to_come)
 
     _exit_on_sigterm()
     with ThreadPoolExecutor(1) as thread:  # Linux ends Ray's processes with the thread that started them: it lives on

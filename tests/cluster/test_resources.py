@@ -10,6 +10,7 @@ import pytest
 import ray
 import torch
 
+from raynas.cluster.autoscaled import launchable
 from raynas.cluster.resources import Resources
 from raynas.config import RaySettings
 from raynas.errors import RunError
@@ -71,6 +72,22 @@ def test_slots_of_nodes(
 ) -> None:
     monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": node} for node in nodes])
     assert resources.slots() == slots
+
+
+def test_a_cluster_without_a_worker_yet_is_not_too_small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The head of a cluster holds nothing; what its autoscaler can start counts."""
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"node:head": 1.0}}])
+    file = tmp_path / "ray_bootstrap_config.yaml"
+    assert launchable(file) == []
+    cluster = (EXAMPLE.parents[1] / "cluster.yaml").read_text()
+    file.write_text(cluster)
+    to_come = launchable(file)
+    assert to_come == [{"CPU": 8, "GPU": 1}]  # the spot workers; of those on demand there are to be none
+    Resources(8, 0.5).check_fit(to_come)
+    with pytest.raises(RunError, match=r"ray\.cpus_per_trial is 9, the largest node of this Ray has 8 CPUs"):
+        Resources(9).check_fit(to_come)
+    with pytest.raises(RunError, match="has 0 CPUs"):
+        Resources(8).check_fit()
 
 
 @pytest.mark.ray
