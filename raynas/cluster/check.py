@@ -13,6 +13,7 @@ import torch
 from raynas.cluster.check_costs import Phase, Processes, phases_of, processes_of, recipes_of, supernets_of
 from raynas.cluster.check_done import Rehearsal
 from raynas.cluster.check_parts import rehearse
+from raynas.cluster.check_sweep import phases_of_sweep, planned, processes_of_sweep, rehearsed
 from raynas.cluster.cluster_file import ClusterFile, read_cluster
 from raynas.cluster.header import plan_lines
 from raynas.cluster.node_types import Fitting, NodeType, fits
@@ -21,6 +22,7 @@ from raynas.cluster.storage import refuse_url
 from raynas.config import Config, RaySettings, load_config
 from raynas.errors import ConfigError
 from raynas.report.folder import refuse_existing
+from raynas.report.sweep_text import sweep_lines
 from raynas.tracking.wandb import choose_mode
 from raynas.training.standalone import StandaloneRecipe
 
@@ -116,7 +118,7 @@ def check(
     *,
     cluster: str | Path | None = None,
 ) -> CheckReport:
-    """Check a run: its configuration and plan, a batch through every part of its method, and where it has a place.
+    """Check a run or sweep: its settings, a batch through every part of its method, and where it has a place.
 
     Args:
         config: A YAML file, a mapping of the same shape, or a checked configuration.
@@ -133,19 +135,27 @@ def check(
     refuse_existing(config)
     file = None if cluster is None else read_cluster(cluster)
     machines = machines_of(config.ray, file)
-    plan = checked(draft_plan(config))
-    processes = processes_of(plan)
-    refuse_what_fits_nowhere(processes, machines)
-    rehearsal = rehearse(plan, _distinct(recipes_of(plan).values()))
+    if config.sweep is not None:
+        whole = planned(config)
+        processes = processes_of_sweep(whole)
+        refuse_what_fits_nowhere(processes, machines)
+        plan, rehearsal = rehearsed(whole)
+        lines, phases, runs = sweep_lines(config, whole.trials), phases_of_sweep(whole, plan), whole.trials + 1
+    else:
+        plan = checked(draft_plan(config))
+        processes = processes_of(plan)
+        refuse_what_fits_nowhere(processes, machines)
+        rehearsal = rehearse(plan, _distinct(recipes_of(plan).values()))
+        lines, phases, runs = [], phases_of(plan), supernets_of(plan)
     mode = choose_mode(config.wandb.mode)
     return CheckReport(
-        tuple(plan_lines(plan)),
+        (*plan_lines(plan), *lines),
         rehearsal,
         machines,
         tuple(processes),
-        tuple(phases_of(plan)),
+        tuple(phases),
         mode,
-        0 if mode == "disabled" else supernets_of(plan),
+        0 if mode == "disabled" else runs,
         (*_warnings(config, file), *_idle(rehearsal)),
     )
 

@@ -57,6 +57,13 @@ class Rehearsal:
     score: float = 0.0
     alone: float | None = None
 
+    def joined(self, other: Rehearsal) -> Rehearsal:
+        """Return both as one: all parts of different names, and the longer times."""
+        known = {(done.kind, done.name) for done in self.parts}
+        parts = [*self.parts, *(done for done in other.parts if (done.kind, done.name) not in known)]
+        alone = max((one for one in (self.alone, other.alone) if one is not None), default=None)
+        return Rehearsal(parts, max(self.train, other.train), max(self.score, other.score), alone)
+
     def part(self, kind: str) -> Done | None:
         """Return what the part of a kind did; None if there is none."""
         return next((done for done in self.parts if done.kind == kind), None)

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
@@ -36,7 +35,7 @@ from raynas.report.text import print_header, print_line, print_summary, training
 from raynas.search import Birth, PartitionRule, PartitionTree, PoolEntry, Searcher
 from raynas.search.found import Found
 from raynas.streams import stream
-from raynas.tracking import Recorder
+from raynas.tracking import Recorder, Row
 from raynas.tracking.console import ConsoleTracker
 from raynas.tracking.jsonl import JsonlTracker
 from raynas.tracking.wandb import WandbTracker, choose_mode
@@ -71,6 +70,8 @@ def run(
     name = Path(config).stem if isinstance(config, str | Path) else "run"
     source = config.model_dump(mode="json") if isinstance(config, Config) else config
     config = load_config(source, overrides, **keys)
+    if config.sweep is not None:
+        raise ConfigError(["it has a sweep section: `raynas sweep` tries its settings, sweep=null runs what is beside"])
     refuse_url(config.out)
     refuse_existing(config)
     console = console or Console(quiet=True)
@@ -94,7 +95,7 @@ class Launch:
         folder: Where to keep it.
         console: Where to print.
         began: When the run began (seconds since the epoch).
-        logged: By trial, the last round that trackers were told of by an earlier process of the run.
+        earlier: The reports of an earlier process of the run, which was killed.
     """
 
     def __init__(
@@ -103,9 +104,9 @@ class Launch:
         folder: RunFolder,
         console: Console,
         began: float,
-        logged: Mapping[str, int] = MappingProxyType({}),
+        earlier: Sequence[Row] = (),
     ) -> None:
-        self.plan, self.folder, self.console, self.logged = plan, folder, console, logged
+        self.plan, self.folder, self.console, self.earlier = plan, folder, console, earlier
         self.config = plan.config
         self.resources = Resources.of(plan.config.ray)
         self.ledger = Ledger(began=began)
@@ -381,6 +382,7 @@ class Launch:
             mode=choose_mode(config.wandb.mode),
             project=config.wandb.project,
             entity=config.wandb.entity,
+            earlier=self.earlier,
         )
         console = ConsoleTracker(self.console, lambda label: self.plan.supernets[label].own_rounds, width)
         return Recorder([JsonlTracker(self.folder.metrics)], [console, wandb])

@@ -22,6 +22,7 @@ from raynas.cluster.session import ray_starting
 from raynas.cluster.sweep import SweepLaunch
 from raynas.cluster.sweep_plan import plan_sweep
 from raynas.config import Config, load_config
+from raynas.data import data
 from raynas.report.folder import RunFolder, environment
 from raynas.report.run import Run, load
 from raynas.report.sweep_result import SweepResult, load_sweep
@@ -50,7 +51,7 @@ def resume(path: str | Path, *, console: Console | None = None) -> Run | SweepRe
     _note(found.folder, config, console)
     if config.sweep is not None:
         return _resume_sweep(config, found.folder, console, began)
-    logged = last_rounds(found.folder)
+    earlier = read_jsonl(found.folder.metrics)
     found.folder.metrics.unlink(missing_ok=True)  # it is written anew as everything is reported again
     (found.folder.checkpoints / "pool.pkl").unlink(missing_ok=True)
     draft = draft_plan(config)
@@ -58,29 +59,22 @@ def resume(path: str | Path, *, console: Console | None = None) -> Run | SweepRe
         with console.status("starting Ray"):
             plan = checked(draft)
             wait_for_ray()
-        Launch(plan, found.folder, console, began, logged).go()
+        Launch(plan, found.folder, console, began, earlier).go()
     done = load(path)
     print_summary(console, done)
     return done
 
 
 def _resume_sweep(config: Config, folder: RunFolder, console: Console, began: float) -> SweepResult:
-    with ray_starting(config.ray, None) as wait_for_ray:
+    images = data(config.data.name, **config.data.options)
+    with ray_starting(config.ray, images) as wait_for_ray:
         with console.status("looking at all settings"):
-            plan = plan_sweep(config)
+            plan = plan_sweep(config, images)
             wait_for_ray()
-        SweepLaunch(plan, folder, console, began, last_rounds(folder)).go()
+        SweepLaunch(plan, folder, console, began, read_jsonl(folder.metrics)).go()
     done = load_sweep(folder.path)
     print_sweep(console, done)
     return done
-
-
-def last_rounds(folder: RunFolder) -> dict[str, int]:
-    """Return the last round of each trial that the trackers were told of."""
-    rounds: dict[str, int] = {}
-    for row in read_jsonl(folder.metrics):
-        rounds[row["trial"]] = max(rounds.get(row["trial"], 0), int(row["round"]))
-    return rounds
 
 
 def _note(folder: RunFolder, config: Config, console: Console) -> None:

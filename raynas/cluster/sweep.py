@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from ray import tune
@@ -18,17 +17,21 @@ from raynas.cluster.session import ray_starting
 from raynas.cluster.setting_schedulers import sweep_scheduler
 from raynas.cluster.setting_searcher import SettingSearcher, optuna_search
 from raynas.cluster.setting_trial import NAME, PAYLOAD, SettingReport, SettingTrial
+from raynas.cluster.storage import create_shared_folder, refuse_url
 from raynas.cluster.sweep_journal import SweepJournal
 from raynas.cluster.sweep_plan import SweepPlan, plan_sweep
 from raynas.cluster.warm_start import warm_states
 from raynas.config import Config, load_config
+from raynas.data import data
 from raynas.errors import RunError
-from raynas.report.folder import RunFolder, create_folder, refuse_existing
+from raynas.report.folder import RunFolder, refuse_existing
 from raynas.report.sweep_result import SweepResult, load_sweep
-from raynas.report.sweep_tables import SweepTables
+from raynas.report.sweep_tables import SweepTables, trial_rows
 from raynas.report.sweep_text import print_sweep, print_sweep_header, trial_line
 from raynas.settings import Setting
-from raynas.settings.setting import values_of
+from raynas.settings.setting import short, values_of
+from raynas.tracking import Row
+from raynas.tracking.wandb import WandbTracker, choose_mode
 from raynas.training.ledger import Ledger, Span
 
 MOST_FAILURES = 3
@@ -58,13 +61,15 @@ def sweep(
     name = Path(config).stem if isinstance(config, str | Path) else "sweep"
     source = config.model_dump(mode="json") if isinstance(config, Config) else config
     config = load_config(source, overrides, **keys)
+    refuse_url(config.out)
     refuse_existing(config)
     console = console or Console(quiet=True)
-    with ray_starting(config.ray, None) as wait_for_ray:
+    images = data(config.data.name, **config.data.options)
+    with ray_starting(config.ray, images) as wait_for_ray:
         with console.status("looking at all settings"):
-            plan = plan_sweep(config)
+            plan = plan_sweep(config, images)
             wait_for_ray()
-        folder = create_folder(config, name)
+        folder = create_shared_folder(config, name)
         SweepLaunch(plan, folder, console, began).go()
     done = load_sweep(folder.path)
     print_sweep(console, done)
@@ -124,7 +129,7 @@ class SweepLaunch:
         folder: Where to keep it; what an earlier process left in it is gone on from.
         console: Where to print.
         began: When it began (seconds since the epoch).
-        logged: By trial, the last round that trackers were told of by an earlier process of the sweep.
+        earlier: The reports of an earlier process of the sweep, which was killed.
     """
 
     def __init__(
@@ -133,12 +138,22 @@ class SweepLaunch:
         folder: RunFolder,
         console: Console,
         began: float,
-        logged: Mapping[str, int] = MappingProxyType({}),
+        earlier: Sequence[Row] = (),
     ) -> None:
-        self.plan, self.folder, self.console, self.logged = plan, folder, console, logged
+        self.plan, self.folder, self.console = plan, folder, console
         self.resources = Resources.of(plan.config.ray)
         self.ledger = Ledger(began=began)
         self.tables = SweepTables(folder, plan.config)
+        wandb = plan.config.wandb
+        self.wandb = WandbTracker(
+            folder.path,
+            folder.path.name,
+            plan.config.model_dump(mode="json"),
+            mode=choose_mode(wandb.mode),
+            project=wandb.project,
+            entity=wandb.entity,
+            earlier=trial_rows(earlier, plan.sweep.metric),
+        )
 
     def go(self) -> None:
         """Try all settings; whatever ends it early, what is done so far is kept."""
@@ -161,6 +176,7 @@ class SweepLaunch:
             raise
         finally:
             self.tables.close()
+            self.wandb.finish({})
 
     def _run_trials(self, data: Any, warm: Mapping[int, Mapping[str, Any]]) -> None:
         plan, folder = self.plan, self.folder.path.absolute()
@@ -230,9 +246,28 @@ class SweepLaunch:
     def report(self, config: Mapping[str, Any], report: SettingReport) -> None:
         """Take in a step of a trial; one that was made again, as its process died before it was kept, once."""
         self.ledger.add(report.spans)
-        known = self.tables.add(self.setting(config), report.step, report.rows, report.finished, report.rankings)
-        if not known:
+        setting = self.setting(config)
+        if not self.tables.add(setting, report.step, report.rows, report.finished, report.rankings):
             return
+        if report.step == 1:
+            self._begin_wandb(setting)
+        (row,) = trial_rows(report.rows, self.plan.sweep.metric)
+        self.wandb.log(row)
+        for seed, ranking in sorted((report.rankings or {}).items())[:1]:  # one picture a trial says enough
+            self.wandb.log_ranking(setting.name, int(row["round"]), {**ranking, "seed": [seed] * len(ranking["score"])})
+
+    def _begin_wandb(self, setting: Setting) -> None:
+        sweep = self.plan.sweep
+        config = self.plan.config_of(setting.values, sweep.seeds[0]).model_dump(mode="json")
+        tags = ["control"] if setting.control else ["setting"]
+        tags += [short(value) for value in setting.values.values() if isinstance(value, str)]
+        named = {name: setting.values.get(key) for key, name in self.plan.names.items()}
+        self.wandb.begin(
+            setting.name,
+            {**config, "setting": named, "seeds": list(sweep.seeds)},
+            tags,
+            name=f"{setting.name} {setting.text(self.plan.names)}" if not setting.control else setting.name,
+        )
 
     def ended(self, name: str) -> None:
         """Print a line on a trial that is over: at its end, or stopped."""
@@ -261,4 +296,11 @@ class SweepLaunch:
         self.tables.write()
         self.ledger.add([], trained=self.tables.images("images_trained"), scored=self.tables.images("images_scored"))
         self.ledger.save(self.folder.ledger)
-        load_sweep(self.folder.path).write_report()
+        result = load_sweep(self.folder.path)
+        result.write_report()
+        table = result.dataframe()
+        ended = table[table["state"] == "finished"]
+        best = {} if not len(ended) else {f"best_{key}": value for key, value in ended.iloc[0].items()}
+        columns = {str(name): values for name, values in table.to_dict("list").items()}
+        self.wandb.summarise("sweep", {}, columns, {**result.summary, **best})
+        shutil.rmtree(self.folder.path / "trials", ignore_errors=True)  # a sweep that is over does not go on

@@ -5,7 +5,7 @@ A setting is a configuration of its own: the sweep's, with the setting's values 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from raynas.cluster.local_run import local_objections
 from raynas.cluster.plan import Plan, checked, draft_plan
 from raynas.config import Config, load_config
 from raynas.config_sweep import LIVE, SweepSettings
-from raynas.data import ImageData, data
+from raynas.data import ImageData
 from raynas.errors import ConfigError
 from raynas.settings import Choices, Setting, every_setting, names_of, random_settings
 from raynas.settings.halving import rungs
@@ -41,6 +41,7 @@ class SweepPlan:
         images: The data.
         controls: What the settings are compared with.
         known: The settings to try, where they are known from the start; None where a search finds them.
+        looked_at: Settings that stand for all: the known ones, or the ends of ranges and random ones.
         steps: Steps of a trial that is not stopped: rounds of the root, and turns of partitions; the most there are.
     """
 
@@ -48,6 +49,7 @@ class SweepPlan:
     images: ImageData
     controls: tuple[Setting, ...]
     known: tuple[Setting, ...] | None
+    looked_at: tuple[Setting, ...]
     steps: int
 
     @property
@@ -91,8 +93,12 @@ def setting_config(base: Config, values: Mapping[str, Any], seed: int) -> Config
     return load_config({**plain, "sweep": None, "out": None}, **dict(values), seed=seed)
 
 
-def plan_sweep(config: Config) -> SweepPlan:
+def plan_sweep(config: Config, images: ImageData) -> SweepPlan:
     """Return the plan of a sweep, whose settings were all looked at.
+
+    Args:
+        config: The configuration.
+        images: The data.
 
     Raises:
         ConfigError: With every problem found in any setting.
@@ -104,8 +110,8 @@ def plan_sweep(config: Config) -> SweepPlan:
         )
     controls = tuple(Setting(name, values, control=True) for name, values in sweep.controls.items())
     known = _known(config, sweep)
-    images = data(config.data.name, **config.data.options)
-    looked_at = [*controls, *(_examples(config, sweep) if known is None else known)]
+    searched = tuple(_examples(config, sweep)) if known is None else known
+    looked_at = [*controls, *searched]
     names = names_of(sweep.keys)
     problems: dict[str, list[str]] = {}
     plans: dict[Setting, Plan] = {}
@@ -125,7 +131,7 @@ def plan_sweep(config: Config) -> SweepPlan:
     told += _stop_problems(sweep, steps) if plans else []
     if told:
         raise ConfigError(told, "the sweep")
-    return SweepPlan(config, images, controls, known, steps)
+    return SweepPlan(config, images, controls, known, searched, steps)
 
 
 def steps_of(plan: Plan, sweep: SweepSettings) -> int:
@@ -223,18 +229,23 @@ def alike(base: Config, mine: Config) -> tuple[str, ...]:
 
 def _trial_runs(plans: list[Plan]) -> list[str]:
     """Run each kind of network and method on two images, and return what fails."""
-    kinds: dict[str, Plan] = {}
-    for plan in plans:
-        method = plan.config.method
-        parts = [getattr(getattr(method, kind), "name", None) for kind in (*_KINDS, "partition")]
-        kinds.setdefault(short([_at(plan.config, key) for key in _SAME] + parts), plan)
     problems: list[str] = []
-    for plan in list(kinds.values())[:_TRIED]:
+    for plan in kinds_of(plans)[:_TRIED]:
         try:
             checked(plan)
         except ConfigError as error:
             problems += error.problems
     return list(dict.fromkeys(problems))
+
+
+def kinds_of(plans: Sequence[Plan]) -> list[Plan]:
+    """Return one plan of each kind: with another network or data, or parts of the method with other names."""
+    kinds: dict[str, Plan] = {}
+    for plan in plans:
+        method = plan.config.method
+        parts = [getattr(getattr(method, kind), "name", None) for kind in (*_KINDS, "partition")]
+        kinds.setdefault(short([_at(plan.config, key) for key in _SAME] + parts), plan)
+    return list(kinds.values())
 
 
 def _stop_problems(sweep: SweepSettings, steps: int) -> list[str]:

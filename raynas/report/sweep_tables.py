@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean, stdev
 from typing import Any
 
 from raynas.config import Config
@@ -166,3 +168,32 @@ class SweepTables:
         temporary = path.with_suffix(".part")
         temporary.write_text(json.dumps([trial.plain() for trial in self.trials], indent=1) + "\n")
         os.replace(temporary, path)
+
+
+def trial_rows(rows: Sequence[Mapping[str, Any]], metric: str) -> list[dict[str, Any]]:
+    """Return a row a trial and round: means over seeds, and the measure's deviation and every seed's own.
+
+    Args:
+        rows: A row a trial, round and seed.
+        metric: The measure that the sweep is about.
+    """
+    grouped: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["trial"] != WARM:
+            grouped.setdefault((row["trial"], int(row["round"])), []).append(row)
+    found = []
+    for (trial, number), mine in grouped.items():
+        told: dict[str, Any] = {"trial": trial, "round": number}
+        for key in mine[0]:
+            numbers = [float(row[key]) for row in mine if _is_number(row.get(key))]
+            if key not in (*told, "seed", "over") and len(numbers) == len(mine):
+                told[key] = fmean(numbers)
+        numbers = [float(row[metric]) for row in mine if row[metric] is not None]
+        told[f"{metric}_std"] = stdev(numbers) if len(numbers) > 1 else math.nan
+        told |= {f"seed_{row['seed']}/{metric}": row[metric] for row in mine}
+        found.append(told)
+    return found
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -21,12 +21,16 @@ SHOWN = 10
 
 def print_sweep_header(console: Console, config: Config, folder: RunFolder, trials: int) -> None:
     """Print what is about to be tried."""
+    print_header(console, [("sweep", str(folder.path)), *sweep_lines(config, trials)])
+
+
+def sweep_lines(config: Config, trials: int) -> list[tuple[str, str]]:
+    """Return a key and a text a line: what is varied, how many settings that are, how they begin and end."""
     sweep = config.sweep
     assert sweep is not None
     stop = "all to the end" if sweep.stop is None else f"stopped early by {sweep.stop.name}"
     warm = sweep.warm_start
-    lines = [
-        ("sweep", str(folder.path)),
+    return [
         ("keys", ", ".join(f"{key} {short(given)}" for key, given in sweep.keys.items())),
         (
             "settings",
@@ -35,7 +39,6 @@ def print_sweep_header(console: Console, config: Config, folder: RunFolder, tria
         ("begin", "each anew" if warm is None else f"all from one supernet a seed, trained {warm.rounds} rounds"),
         ("look for", " and ".join(sweep.objectives)),
     ]
-    print_header(console, lines)
 
 
 def trial_line(trial: Trial, sweep: SweepSettings, progress: str) -> str:
