@@ -7,7 +7,7 @@ from typing import Any
 
 from comparison import Method, Scale, Table
 
-PAGES = (Path("README.md"), Path("docs/methods.md"), Path("docs/search.md"))
+PAGES = (Path("README.md"), Path("docs/methods.md"), Path("docs/search.md"), Path("docs/sweeps.md"))
 END = "<!-- end of results -->"
 COLUMNS = {
     "kendall_tau": ("tau", 3),
