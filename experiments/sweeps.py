@@ -35,7 +35,7 @@ SAVINGS: dict[str, list[str]] = {
 """The landmark sweep with few settings; the rung is at the same round with and without the warm start."""
 FEW = [
     "sweep.keys.method.regularizer.coefficient=[10,100]",
-    "sweep.keys.method.regularizer.schedule=[constant,cosine_increase,cosine_decrease]",
+    "sweep.keys.method.regularizer.schedule=[constant,cosine_increase]",
     "sweep.keys.method.regularizer.warmup=[0.2]",
     "sweep.keys.method.regularizer.pairs=[1]",
 ]

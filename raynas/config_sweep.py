@@ -37,7 +37,7 @@ class SweepSearch(_Part):
 class SweepStop(_Part):
     """How weak settings are stopped early, or changed while they train."""
 
-    name: Literal["halving", "asha", "hyperband", "median"]
+    name: Literal["halving", "asha", "hyperband", "median", "pbt", "pb2"]
     grace: Annotated[int, Field(ge=1, description="rounds before anything is stopped")] = 1
     reduction: Annotated[float, Field(gt=1, description="one of so many goes on at a rung")] = 3.0
     least: Annotated[int, Field(ge=1, description="median: others to compare with")] = 3

@@ -201,6 +201,19 @@ class LocalRun:
             "scorer": owners,
         }
 
+    def retune(self) -> None:
+        """Let the method's parts take over their live options from the plan, where a state has brought others.
+
+        (Learning rates are the optimizer's settings, which no state holds.)
+        """
+        for worker in (self.root, *self.workers.values()):
+            method = worker.job.method
+            chosen = {"sampler": method.sampler, "regularizer": method.regularizer, "curriculum": method.curriculum}
+            for kind, part in worker.parts.by_kind.items():
+                named = chosen.get(kind)
+                if named is not None:
+                    part.retune(named[1])
+
     def state_dict(self) -> dict[str, Any]:
         """Return everything needed to continue exactly here, in tensors and plain values."""
         return {

@@ -6,21 +6,25 @@ a sweep that is played again stops the same trials at the same steps.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import (
     ASHAScheduler,
     FIFOScheduler,
     HyperBandScheduler,
     MedianStoppingRule,
+    PopulationBasedTraining,
     TrialScheduler,
 )
+from ray.tune.schedulers.pb2 import PB2
 
 from raynas.cluster.setting_trial import NAME, PAYLOAD
 from raynas.cluster.sweep_journal import SweepJournal
 from raynas.cluster.sweep_plan import SweepPlan
-from raynas.settings import HalvingRule
+from raynas.settings import Choices, HalvingRule, Range
 
 TIME = "training_iteration"
 
@@ -153,6 +157,48 @@ class Halving(OnSettings, FIFOScheduler):
         return stopped
 
 
+class Copying(OnSettings):
+    """What Tune's two schedulers have in common that let weak trials go on as copies of strong ones.
+
+    The copy has other values of what is swept, within its range: these are real parts of a running training.
+    """
+
+    remembers = False
+
+    def bounded_by(self, ranges: Mapping[str, Range]) -> None:
+        """Say within which ranges values stay."""
+        self._ranges = dict(ranges)
+
+    def _get_new_config(self, trial: Trial, trial_to_clone: Trial) -> tuple[dict[str, Any], dict[str, Any]]:
+        config, operations = super()._get_new_config(trial, trial_to_clone)  # type: ignore[misc]
+        values = {}
+        for key, one in self._ranges.items():
+            low, high = one.examples[0], one.examples[-1]
+            values[key] = one.value_of(min(max(config[key], low), high))
+        return {**config, **values, NAME: trial.config[NAME]}, operations
+
+
+class Pbt(Copying, PopulationBasedTraining):
+    """Ray Tune's Population Based Training."""
+
+
+class BanditPbt(Copying, PB2):
+    """Ray Tune's PB2."""
+
+
+def _domain(one: Range) -> Any:
+    """Return a range as Tune draws from it."""
+    if isinstance(one, Choices):
+        return list(one.options)
+    if one.whole:
+        return (
+            tune.lograndint(int(one.low), int(one.high) + 1)
+            if one.log
+            else tune.randint(int(one.low), int(one.high) + 1)
+        )
+    return tune.loguniform(one.low, one.high) if one.log else tune.uniform(one.low, one.high)
+
+
 def sweep_scheduler(plan: SweepPlan, journal: SweepJournal) -> OnSettings:
     """Return the scheduler that a sweep asks for."""
     stop, metric = plan.sweep.stop, plan.sweep.metric
@@ -177,6 +223,26 @@ def sweep_scheduler(plan: SweepPlan, journal: SweepJournal) -> OnSettings:
         scheduler = Hyperband(
             time_attr=TIME, metric=metric, mode="max", max_t=plan.steps, reduction_factor=stop.reduction
         )
+    elif stop.name == "pbt":
+        scheduler = Pbt(
+            time_attr=TIME,
+            metric=metric,
+            mode="max",
+            perturbation_interval=stop.every,
+            quantile_fraction=stop.quantile,
+            hyperparam_mutations={key: _domain(one) for key, one in plan.sweep.ranges.items()},
+            log_config=False,
+        )
+    elif stop.name == "pb2":
+        scheduler = BanditPbt(
+            time_attr=TIME,
+            metric=metric,
+            mode="max",
+            perturbation_interval=stop.every,
+            quantile_fraction=stop.quantile,
+            hyperparam_bounds={key: list(one.examples) for key, one in plan.sweep.ranges.items()},
+            log_config=False,
+        )
     else:
         scheduler = Median(
             time_attr=TIME,
@@ -185,5 +251,7 @@ def sweep_scheduler(plan: SweepPlan, journal: SweepJournal) -> OnSettings:
             grace_period=stop.grace,
             min_samples_required=stop.least,
         )
+    if isinstance(scheduler, Copying):
+        scheduler.bounded_by(plan.sweep.ranges)
     scheduler.watched_by(frozenset(setting.name for setting in plan.controls), journal)
     return scheduler

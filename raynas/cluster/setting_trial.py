@@ -17,6 +17,7 @@ from raynas.cluster.plan import draft_plan, with_truth
 from raynas.cluster.sweep_plan import alike, setting_config
 from raynas.config import Config
 from raynas.data import ImageData
+from raynas.settings import names_of
 from raynas.settings.setting import values_of
 from raynas.training.checkpoint import load_state
 from raynas.training.ledger import Span
@@ -28,6 +29,8 @@ NAME = "setting"
 PAYLOAD = "payload"
 """Key of a result that carries the `SettingReport`."""
 STEP, STATE = "step.json", "state.pt"
+VALUES = "values"
+"""Key of a state that holds what was set, where it may change in the course of a training."""
 WORST = -1.0
 """What schedulers and searchers are told of a measure that is not a number; none is lower."""
 
@@ -43,6 +46,7 @@ class SettingReport:
         spans: When the process worked.
         finished: Whether the trial has come to its end.
         again: Whether the step was made before: by an earlier process.
+        before: Steps that an earlier process made and that are told again with this one.
         rankings: At the end, each seed's ranking (architecture, score, truth, scorer).
     """
 
@@ -53,6 +57,7 @@ class SettingReport:
     finished: bool
     again: bool
     rankings: dict[int, dict[str, list[Any]]] | None = None
+    before: tuple[SettingReport, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,8 @@ class SettingTrial(tune.Trainable):
     """Trains one setting with every seed in turn; the state of the trial lies in its record, not with Tune.
 
     What Tune keeps is which step a trial was at. Where steps after it are kept, they are reported again and not made
-    again. With schedulers that let a trial go on as a copy of another, Tune keeps the whole state.
+    again. With schedulers that let a trial go on as a copy of another, with other values, Tune keeps the whole state;
+    such a trial goes on where its record ends, and tells what it did before at its next step.
     """
 
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
@@ -111,11 +117,15 @@ class SettingTrial(tune.Trainable):
         self._at = 0
         self._runs: dict[int, LocalRun] | None = None
         self._last: dict[int, dict[str, Any]] = {}
+        self._before: tuple[SettingReport, ...] = ()
+        if shared.copies and self._record.done:
+            self._at = self._record.done
+            self._before = tuple(self._record.step(number) for number in range(1, self._at + 1))
 
     def step(self) -> dict[str, Any]:
         """Make a step with every seed, or report one that is kept."""
         start = time.time()
-        kept = self._record.step(self._at + 1)
+        kept = None if self._shared.copies else self._record.step(self._at + 1)
         self._at += 1
         if kept is not None:
             return self._result(replace(kept, again=True))
@@ -126,14 +136,17 @@ class SettingTrial(tune.Trainable):
         spans = [*self._startup, Span("train", start, time.time())]
         self._startup = []
         report = SettingReport(self._name, self._at, rows, spans, finished, False, rankings)
-        self._record.keep(self._at, report, {str(seed): run.state_dict() for seed, run in runs.items()})
-        return self._result(report)
+        states = {str(seed): run.state_dict() for seed, run in runs.items()}
+        self._record.keep(self._at, report, {**states, VALUES: self.values} if self._shared.copies else states)
+        before, self._before = self._before, ()
+        return self._result(replace(report, before=before))
 
     def _step(self, seed: int, run: LocalRun) -> dict[str, Any]:
         """Return the metrics after a step of one seed; of one that is over, those of its last step."""
         metrics = self._last.get(seed, {}) if run.finished else run.step()
         self._last[seed] = metrics
-        return {"trial": self._name, "partition": self._name, "seed": seed, **metrics}
+        changing = {names_of(self.values)[key]: value for key, value in self.values.items() if self._shared.copies}
+        return {"trial": self._name, "partition": self._name, "seed": seed, **metrics, **changing}
 
     def _loaded(self) -> dict[int, LocalRun]:
         """Return the runs, made or read from the record where they are not in memory."""
@@ -179,9 +192,12 @@ class SettingTrial(tune.Trainable):
         folder = Path(checkpoint)
         note = json.loads((folder / STEP).read_text())
         self._at = int(note["step"])
-        if note[NAME] != self._name or (self._shared.copies and (folder / STATE).is_file()):
+        if self._shared.copies and (folder / STATE).is_file():
+            self._before = ()
             self._runs = {seed: self._made(seed) for seed in self._seeds}
             self._restore(load_state(folder / STATE))
+            for run in self._runs.values():
+                run.retune()  # the state may be another trial's, with other values
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become another setting's trial."""

@@ -16,12 +16,13 @@ from raynas.cluster.resources import Resources
 from raynas.cluster.session import ray_starting
 from raynas.cluster.setting_schedulers import sweep_scheduler
 from raynas.cluster.setting_searcher import SettingSearcher, optuna_search
-from raynas.cluster.setting_trial import NAME, PAYLOAD, SettingReport, SettingTrial
+from raynas.cluster.setting_trial import NAME, PAYLOAD, VALUES, SettingReport, SettingTrial
 from raynas.cluster.storage import create_shared_folder, refuse_url
 from raynas.cluster.sweep_journal import SweepJournal
 from raynas.cluster.sweep_plan import SweepPlan, plan_sweep
 from raynas.cluster.warm_start import warm_states
 from raynas.config import Config, load_config
+from raynas.config_sweep import LIVE
 from raynas.data import data
 from raynas.errors import RunError
 from raynas.report.folder import RunFolder, refuse_existing
@@ -33,6 +34,7 @@ from raynas.settings.setting import short, values_of
 from raynas.tracking import Row
 from raynas.tracking.wandb import WandbTracker, choose_mode
 from raynas.training.ledger import Ledger, Span
+from raynas.training.record import Record
 
 MOST_FAILURES = 3
 """How often a trial is started again after its process died."""
@@ -183,6 +185,7 @@ class SweepLaunch:
         shutil.rmtree(folder / "tune", ignore_errors=True)  # of an earlier process: the records have it all
         journal = SweepJournal(folder / "journal.jsonl")
         sweep, launched = plan.sweep, time.time()
+        copies = sweep.stop is not None and sweep.stop.name in LIVE
         trainable = tune.with_parameters(
             SettingTrial,
             base=plan.config,
@@ -192,14 +195,15 @@ class SweepLaunch:
             records=folder / "trials",
             objectives=sweep.objectives,
             threads=self.resources.cpus,
-            copies=False,
+            copies=copies,
         )
         tuner = tune.Tuner(
             tune.with_resources(trainable, self.resources.bundle),
+            param_space=self._configs() if copies else None,
             tune_config=tune.TuneConfig(
-                search_alg=self._searcher(journal),
+                search_alg=None if copies else self._searcher(journal),
                 scheduler=sweep_scheduler(plan, journal),
-                num_samples=plan.trials,
+                num_samples=1 if copies else plan.trials,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
@@ -237,6 +241,26 @@ class SweepLaunch:
             journal=journal,
         )
 
+    def _configs(self) -> dict[str, Any]:
+        """Return Tune's space of exactly the settings that are tried: its population schedulers take no searcher."""
+        plan = self.plan
+        settings = {one.name: one for one in (*plan.controls, *map(self._as_it_is, plan.known or ()))}
+
+        def value_of(key: str) -> Any:
+            def of(spec: Any) -> Any:
+                return settings[spec.config[NAME]].values.get(key)
+
+            return tune.sample_from(of)
+
+        return {NAME: tune.grid_search(list(settings)), **{key: value_of(key) for key in plan.sweep.keys}}
+
+    def _as_it_is(self, setting: Setting) -> Setting:
+        """Return a setting with the values that it had when an earlier process was killed, where they change."""
+        stop, record = self.plan.sweep.stop, Record(self.folder.path / "trials" / setting.name)
+        if stop is None or stop.name not in LIVE or not record.done:
+            return setting
+        return Setting(setting.name, record.state()[VALUES])
+
     def setting(self, config: Mapping[str, Any]) -> Setting:
         """Return the setting that a trial's Tune config stands for."""
         name, sweep = str(config[NAME]), self.plan.sweep
@@ -245,6 +269,8 @@ class SweepLaunch:
 
     def report(self, config: Mapping[str, Any], report: SettingReport) -> None:
         """Take in a step of a trial; one that was made again, as its process died before it was kept, once."""
+        for earlier in report.before:
+            self.report(config, earlier)
         self.ledger.add(report.spans)
         setting = self.setting(config)
         if not self.tables.add(setting, report.step, report.rows, report.finished, report.rankings):

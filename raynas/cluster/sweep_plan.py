@@ -128,7 +128,7 @@ def plan_sweep(config: Config, images: ImageData) -> SweepPlan:
         told += _warm_problems(config, sweep, plans, images)
         told += _trial_runs(list(plans.values()))
     steps = max((steps_of(plan, sweep) for plan in plans.values()), default=0)
-    told += _stop_problems(sweep, steps) if plans else []
+    told += _stop_problems(sweep, steps, list(plans.values())) if plans else []
     if told:
         raise ConfigError(told, "the sweep")
     return SweepPlan(config, images, controls, known, searched, steps)
@@ -248,11 +248,18 @@ def kinds_of(plans: Sequence[Plan]) -> list[Plan]:
     return list(kinds.values())
 
 
-def _stop_problems(sweep: SweepSettings, steps: int) -> list[str]:
+def _stop_problems(sweep: SweepSettings, steps: int, plans: Sequence[Plan]) -> list[str]:
     """Return why the way of stopping could never stop anything, or no trial ever come to its end."""
     stop = sweep.stop
     if stop is None:
         return []
+    fixed = [key for key in sweep.keys if stop.name in LIVE and key not in _live_keys(plans)]
+    if fixed:
+        allowed = ", ".join(sorted(_live_keys(plans)))
+        return [
+            f"'sweep.keys': {', '.join(fixed)} cannot change in the course of a training, as stop={stop.name} has it "
+            f"(here these can: {allowed}); take stop=asha or halving"
+        ]
     if stop.name in LIVE and stop.every >= steps:
         return [f"'sweep.stop.every': is {stop.every}, and a trial has {steps} rounds: none would ever be changed"]
     if stop.name == "hyperband" and stop.reduction > steps:
@@ -260,3 +267,12 @@ def _stop_problems(sweep: SweepSettings, steps: int) -> list[str]:
     if stop.name not in LIVE and not rungs(steps, stop.grace, stop.reduction):
         return [f"'sweep.stop.grace': is {stop.grace}, and a trial has {steps} rounds: none would ever be stopped"]
     return []
+
+
+def _live_keys(plans: Sequence[Plan]) -> set[str]:
+    """Return the keys whose values may change in the course of a training, in some of the plans."""
+    found = {"train.lr", "train.lr_min"}
+    for plan in plans:
+        for kind, part in plan.root.parts().by_kind.items():
+            found |= {f"method.{kind}.{name}" for name in part.live}
+    return found

@@ -76,6 +76,8 @@ class GreedySampler(Sampler):
         official: Whether the pool is MMRazor's (see above).
     """
 
+    live = ("epsilon_start", "epsilon_end")
+
     def __init__(
         self,
         space: Space,

@@ -86,6 +86,8 @@ class LandmarkRegularizer(Regularizer):
         ConfigError: The options contradict each other.
     """
 
+    live = ("coefficient", "pairs")
+
     def __init__(
         self,
         landmarks: Sequence[Landmark],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from raynas.networks import Supernet
 from raynas.spaces import Space
@@ -39,6 +39,14 @@ class Stack:
 
 class Part:
     """A part of a method. Nothing is random but by the stream it is given; what it keeps is in its `state_dict`."""
+
+    live: ClassVar[tuple[str, ...]] = ()
+    """Options, also attributes, that may change in the course of a training."""
+
+    def retune(self, options: Mapping[str, Any]) -> None:
+        """Take over other values of the live options, in the course of a training."""
+        for name in self.live:
+            setattr(self, name, options[name])
 
     def objections(self, stack: Stack) -> list[str]:
         """Return why this part cannot work in a stack, each with what to do about it; nothing where it can."""

@@ -95,6 +95,7 @@ class SweepTables:
         trial = self._trials.setdefault(setting.name, Trial(setting, setting.text(self._names)))
         if step <= trial.steps:
             return False
+        trial.setting, trial.text = setting, setting.text(self._names)  # population schedulers change the values
         trial.steps, trial.rows, trial.rankings = step, rows, rankings or {}
         trial.state = "finished" if finished else "running"
         self._log(rows)

@@ -1,0 +1,154 @@
+"""What is wrong with a sweep is told before anything is tried, all of it; and what a search is told, and when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.tune.search import Searcher
+
+import raynas
+from raynas.cluster.setting_searcher import SettingSearcher, optuna_search
+from raynas.cluster.setting_trial import NAME
+from raynas.cluster.sweep_journal import SweepJournal
+from raynas.cluster.sweep_plan import plan_sweep
+from raynas.config import load_config
+from raynas.errors import ConfigError
+from raynas.settings import Choices, Interval, Setting, setting_of
+from tests.cluster.test_sweep import SMALL
+
+COEFFICIENT, SCHEDULE = "method.regularizer.coefficient", "method.regularizer.schedule"
+
+
+def problems(sweep: dict[str, Any], **config: Any) -> str:
+    whole = {**SMALL, **config, "sweep": {**SMALL["sweep"], "warm_start": None, "stop": None, **sweep}}
+    with pytest.raises(ConfigError) as caught:
+        plan_sweep(load_config(whole), raynas.data("digits"))
+    return "\n".join(caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "words"),
+    [
+        ({"keys": {"method.regularizer.coefficent": [1]}}, ["unknown", "did you mean 'coefficient'"]),
+        ({"keys": {"train.learning": [0.1]}}, ["unknown key 'train.learning'"]),
+        ({"keys": {COEFFICIENT: ["much"]}}, ["coefficient", "much"]),
+        ({"keys": {COEFFICIENT: {"uniform": [-1, 1]}}, "search": "random"}, ["coefficient", "greater than or equal"]),
+        ({"keys": {COEFFICIENT: {"uniform": [1]}}}, ["takes the least and the most"]),
+        ({"keys": {SCHEDULE: ["constant", "cosine"]}}, ["cosine"]),
+        ({"objectives": ["kendal_tau"]}, ["no trial reports 'kendal_tau', did you mean 'kendall_tau'"]),
+        ({"objectives": ["kendall_tau", "hours"]}, ["no trial reports a cost 'hours'"]),
+        ({"keys": {"method.regularizer.warmup": [0.5], "method.regularizer.ramp": [0.6]}}, ["ramp must be below"]),
+        ({"keys": {"seed": [0, 1]}}, ["seed is not varied"]),
+        ({"seeds": [1, 1]}, ["must be different numbers"]),
+        ({"controls": {"spos": {"method.regulariser": None}}}, ["method.regulariser", "spos"]),
+        ({"search": "grid", "keys": {COEFFICIENT: {"uniform": [1, 2]}}}, ["search=grid needs lists"]),
+        ({"search": "tpe", "stop": "halving"}, ["take stop=asha, or search=random"]),
+        ({"stop": {"name": "asha", "grace": 5}}, ["grace': is 5, and a trial has 5 rounds"]),
+        ({"stop": "pbt"}, ["give every key a range of numbers"]),
+        ({"stop": {"name": "pbt", "every": 1}, "search": "random", "keys": {"train.weight_decay": {"uniform": [0, 1]}}},
+         ["train.weight_decay cannot change in the course of a training", "method.regularizer.coefficient"]),
+        ({"warm_start": {"rounds": 5}}, ["of the root's 5 rounds 5 would be over"]),
+        ({"warm_start": {"rounds": 1}, "keys": {"train.batch_size": [32]}}, ["another train.batch_size: 32 there, 64"]),
+        ({"warm_start": {"rounds": 1}, "keys": {"train.heldout": [0.2]}}, ["another train.heldout"]),
+        ({"warm_start": {"rounds": 1}, "keys": {"network": [{"channels": 4}]}}, ["another network"]),
+    ],
+)  # fmt: skip
+def test_a_sweep_is_refused_with_reasons(sweep: dict[str, Any], words: list[str]) -> None:
+    told = problems(sweep)
+    for word in words:
+        assert word in told, told
+
+
+def test_all_problems_are_told_at_once_and_each_once() -> None:
+    told = problems({"keys": {COEFFICIENT: [1, -1, -2], SCHEDULE: ["constant", "cosine"]}}).splitlines()
+    assert sum("cosine" in line.partition("(at")[0] for line in told) == 1
+    assert sum("coefficient" in line.partition("(at")[0] for line in told) >= 1
+    assert any("and 1 more" in line or "and 2 more" in line for line in told)
+
+
+def test_rankings_need_a_truth_and_a_run_has_no_sweep() -> None:
+    assert "there is no truth" in problems({}, truth=None)
+    with pytest.raises(ConfigError, match="raynas sweep"):
+        raynas.run(SMALL)
+    with pytest.raises(ConfigError, match="no sweep section"):
+        raynas.sweep({**SMALL, "sweep": None})
+
+
+class Inner(Searcher):
+    """Gives numbers, and notes what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(metric="kendall_tau", mode="max")
+        self.log: list[tuple[str, object]] = []
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        self.log.append(("ask", trial_id))
+        return {COEFFICIENT: float(len(self.log))}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self.log.append(("fail" if error else "tell", (trial_id, None if result is None else result["kendall_tau"])))
+
+
+def searcher(inner: Inner, path: Path) -> SettingSearcher:
+    control = Setting("spos", {"method.regularizer": None}, control=True)
+    ranges = {COEFFICIENT: Interval(0, 100)}
+    return SettingSearcher(
+        [control], None, ranges, inner, lot=2, total=5, objectives=["kendall_tau"], journal=SweepJournal(path)
+    )
+
+
+def test_a_search_is_told_in_lots_in_the_order_of_asking(tmp_path: Path) -> None:
+    inner = Inner()
+    one = searcher(inner, tmp_path / "journal.jsonl")
+    assert one.suggest("x") == {NAME: "spos"}
+    one.on_trial_complete("x", {"kendall_tau": 0.9})
+    assert one.suggest("a")[NAME] == "t000"
+    assert one.suggest("b")[NAME] == "t001"
+    assert one.suggest("c") is None  # until both are over
+    one.on_trial_complete("b", {"kendall_tau": 0.2})
+    assert one.suggest("c") is None
+    one.on_trial_complete("a", error=True)
+    told = [("ask", "t000"), ("ask", "t001"), ("fail", ("t000", None)), ("tell", ("t001", 0.2))]
+    assert inner.log == told
+    assert one.suggest("c")[NAME] == "t002"
+
+    # killed here: the other searcher is told the same, in the same order, and goes on
+    again = Inner()
+    other = searcher(again, tmp_path / "journal.jsonl")
+    assert again.log == [*told, ("ask", "t002")]
+    names = []
+    for place, trial in enumerate("xabcdef"):
+        found = other.suggest(trial)
+        if found is None:
+            found = other.suggest(trial)
+        if found == Searcher.FINISHED:
+            break
+        names.append(found[NAME])
+        other.on_trial_complete(trial, {"kendall_tau": 0.1 * place})
+    assert names == ["spos", "t000", "t001", "t002", "t003", "t004"]
+    assert [kind for kind, _ in again.log[5:]] == ["ask", "tell", "tell", "ask", "tell"]
+
+
+def test_known_settings_are_given_by_their_labels(tmp_path: Path) -> None:
+    ranges = {SCHEDULE: Choices(("constant", None)), COEFFICIENT: Choices((1, 10))}
+    known = [setting_of(0, {SCHEDULE: None, COEFFICIENT: 10})]
+    journal = SweepJournal(tmp_path / "journal.jsonl")
+    one = SettingSearcher([], known, ranges, None, lot=1, total=1, objectives=["kendall_tau"], journal=journal)
+    assert one.suggest("a") == {NAME: "t000", SCHEDULE: "null", COEFFICIENT: "10"}
+    assert one.suggest("b") == Searcher.FINISHED
+
+
+def test_optunas_search_is_the_same_again(tmp_path: Path) -> None:
+    ranges = {COEFFICIENT: Interval(0.1, 100, log=True), SCHEDULE: Choices(("constant", "cosine_increase"))}
+    found = []
+    for _ in range(2):
+        search = optuna_search(ranges, ["kendall_tau"], seed=3, startup=2, folder=tmp_path)
+        drawn = []
+        for number in range(6):
+            drawn.append(dict(search.suggest(f"t{number}")))
+            search.on_trial_complete(f"t{number}", {"kendall_tau": float(drawn[-1][COEFFICIENT])})
+        found.append(drawn)
+    assert found[0] == found[1]
+    assert len({str(one) for one in found[0]}) == 6
