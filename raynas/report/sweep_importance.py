@@ -29,10 +29,14 @@ def importance(result: SweepResult) -> dict[str, float]:
         study.add_trial(
             optuna.trial.create_trial(params=params, distributions=distributions, value=float(values[one["trial"]]))
         )
-    if len({value for key in ranges for value in (str(one["values"][key]) for one in used)}) < 2 or len(used) < 2:
+    varied = any(len({str(one["values"][key]) for one in used}) > 1 for key in ranges)
+    if not varied or np.ptp([values[one["trial"]] for one in used]) == 0:
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    try:
+        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    except RuntimeError:  # its trees found no variance: differences are too small
+        return {}
     return {result.names[key]: float(share) for key, share in found.items()}
 
 
