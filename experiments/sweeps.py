@@ -28,7 +28,7 @@ from raynas.tracking.jsonl import finite
 SWEEPS = Path("runs/sweeps")
 SAVINGS: dict[str, list[str]] = {
     "neither": ["sweep.stop=null", "sweep.warm_start=null"],
-    "early stopping": ["sweep.stop.grace=5", "sweep.warm_start=null"],
+    "early stopping": ["sweep.stop.grace=3", "sweep.warm_start=null"],
     "warm start": ["sweep.stop=null"],
     "both": [],
 }
@@ -38,6 +38,9 @@ FEW = [
     "sweep.keys.method.regularizer.schedule=[constant,cosine_increase]",
     "sweep.keys.method.regularizer.warmup=[0.2]",
     "sweep.keys.method.regularizer.pairs=[1]",
+    "train.root_rounds=5",
+    "sweep.warm_start.rounds=1",
+    "sweep.stop.grace=2",
 ]
 
 
