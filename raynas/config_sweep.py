@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -17,6 +18,22 @@ COSTS = ("budget", "images_trained", "images_scored", "seconds_train")
 """What it can look for beside: lower is better."""
 LIVE = ("pbt", "pb2")
 """Ways of stopping that change the values of running trials."""
+
+
+_KEYS = ("network", "data", "train", "method", "scheduler", "score", "search.pool")
+"""What can make a difference to a ranking."""
+_RULER = ("score.architectures", "score.partition_architectures")
+_NAME, _TRIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*"), re.compile(r"t\d+")
+_TAKEN = ("warm", "sweep")
+_STOP_USES = {
+    "halving": ("grace", "reduction"),
+    "asha": ("grace", "reduction"),
+    "hyperband": ("reduction",),
+    "median": ("grace", "least"),
+    "pbt": ("every", "quantile"),
+    "pb2": ("every", "quantile"),
+}
+_SEARCH_USES: dict[str, tuple[str, ...]] = {"grid": (), "random": (), "tpe": ("batch", "startup")}
 
 
 class _Part(BaseModel):
@@ -110,7 +127,22 @@ class SweepSettings(_Part):
             found.append(f"'sweep.seeds': must be different numbers from 0, got {list(self.seeds)}")
         if "seed" in self.keys:
             found.append("'sweep.keys': seed is not varied, every setting is tried with each of sweep.seeds")
-        return found or self._clashes()
+        found += [f"'sweep.keys.{key}' {why}" for key in self.keys if (why := _without_effect(key)) and key != "seed"]
+        for name in self.controls:
+            if not _NAME.fullmatch(name) or name in _TAKEN or _TRIAL.fullmatch(name):
+                found.append(
+                    f"'sweep.controls': a control cannot be called '{name}': letters, digits, - and _ make a name, "
+                    f"and {', '.join(_TAKEN)} and t000, t001, ... are taken"
+                )
+        return found or [*self._clashes(), *self._unused()]
+
+    def _unused(self) -> list[str]:
+        """Return the options that were given and that nothing looks at."""
+        found = []
+        for section, given, used in (("stop", self.stop, _STOP_USES), ("search", self.search, _SEARCH_USES)):
+            unused = [] if given is None else sorted(given.model_fields_set - {"name", *used[given.name]})
+            found += [f"'sweep.{section}.{key}': {given.name} has no use for it" for key in unused if given is not None]
+        return found
 
     def _wrong_ranges(self) -> list[str]:
         problems = []
@@ -169,6 +201,16 @@ class SweepSettings(_Part):
     def metric(self) -> str:
         """The first objective."""
         return self.objectives[0]
+
+
+def _without_effect(key: str) -> str:
+    """Return why a key is not varied; an empty text where it can be."""
+    if key in _RULER:
+        return "would change what rankings are measured on, and settings could not be compared"
+    if any(key == one or key.startswith(f"{one}.") for one in _KEYS):
+        return ""
+    allowed = f"what can be varied: {', '.join(_KEYS)}"
+    return f"makes no difference to how a supernet ranks, or changes what it is measured by ({allowed})"
 
 
 def check_sweep(findings: Findings, plain: dict[str, Any]) -> None:

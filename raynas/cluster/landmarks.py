@@ -27,11 +27,12 @@ from raynas.errors import ConfigError
 from raynas.methods import REGULARIZERS, Landmark
 from raynas.methods.landmark import LandmarkRegularizer
 from raynas.methods.landmark_selection import choose_landmarks
-from raynas.report.folder import RunFolder
+from raynas.report.folder import RunFolder, write_whole
 from raynas.report.text import print_line, training_progress
 from raynas.search import SEARCHERS
 from raynas.spaces import Architecture, Space
 from raynas.streams import stream
+from raynas.tracking.lines import Lines
 from raynas.training.ledger import Ledger
 from raynas.training.scorer import images_an_architecture
 from raynas.training.standalone import StandaloneRecipe
@@ -147,8 +148,7 @@ class LandmarkSurvey:
         self._part = part = landmark_part(plan.config)
         self._boundaries = () if part is None else part.choice.boundaries(plan.config.train.root_rounds, part.warmup)
         self._rows: list[dict[str, Any]] = []
-        path = folder.path / "landmarks.json"  # there is one where the run goes on after it was killed
-        self._before: list[dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else []
+        self._kept = folder.records / "landmarks.jsonl"
 
     def begin(self) -> Plan:
         """Train the first landmarks where they are to be trained, and return the plan that knows their quality."""
@@ -261,15 +261,22 @@ class LandmarkSurvey:
         assert self._part is not None
         space, choice = self.plan.space, self._part.choice
         forms = {space.canonical(architecture): architecture for architecture in architectures}
-        before = {row["architecture"]: row[choice.metric] for row in self._before if choice.metric in row}
-        qualities = {form: before[one.text] for form, one in forms.items() if one.text in before}
+        lines = Lines(self._kept)  # what was trained by an earlier process of this run
+        before = {row["architecture"]: row for row in lines.before}
+        qualities: dict[Architecture, float] = {}
+        for form in (one for one in forms if one.text in before):
+            qualities[form] = before[form.text]["quality"]
+            self._ledger.add([], standalone=before[form.text]["images"])
         missing = [form for form in forms if form not in qualities]
         with training_progress(self._console) as progress:
             task = progress.add_task(f"{'landmarks':<9}", total=len(missing))
             for form, results, span in self._trainings(missing, idle):
-                self._ledger.add([span], standalone=sum(result.images_trained for result in results))
+                images = sum(result.images_trained for result in results)
+                self._ledger.add([span], standalone=images)
                 qualities[form] = float(np.mean([getattr(result, choice.metric) for result in results]))
+                lines.append({"architecture": form.text, "quality": qualities[form], "images": images})
                 progress.advance(task)
+        lines.close()
         return [Landmark(architecture, qualities[form]) for form, architecture in forms.items()]
 
     def _trainings(self, forms: list[Architecture], idle: Any) -> Iterator[Trained]:
@@ -309,7 +316,7 @@ class LandmarkSurvey:
             }
             for one in new
         ]
-        (self._folder.path / "landmarks.json").write_text(json.dumps(self._rows, indent=2) + "\n")
+        write_whole(self._folder.path / "landmarks.json", json.dumps(self._rows, indent=2) + "\n")
         qualities = [one.quality for one in new]
         how = f"{choice.select} choice" if number == 1 else f"the best of a search, iteration {number}"
         span = f", {choice.metric} {min(qualities):.2f} to {max(qualities):.2f} %" if new else ""

@@ -14,6 +14,7 @@ from torch import Tensor
 from raynas.cluster.header import header_lines, truth_text
 from raynas.cluster.hooks import Hooks
 from raynas.cluster.landmarks import LandmarkSurvey
+from raynas.cluster.lock import alone_in
 from raynas.cluster.partition_tree import leaves_after, split_all, with_calibration
 from raynas.cluster.path_search import Supernets, make_searcher, search_costs, search_paths
 from raynas.cluster.plan import Plan, checked, draft_plan
@@ -28,7 +29,7 @@ from raynas.cluster.verification import verify
 from raynas.config import Config, load_config
 from raynas.errors import ConfigError, RunError
 from raynas.methods import Line
-from raynas.report.folder import RunFolder, refuse_existing
+from raynas.report.folder import BEFORE, RunFolder, refuse_existing
 from raynas.report.run import Run, load
 from raynas.report.tables import RunTables, Tree, Verified
 from raynas.report.text import print_header, print_line, print_summary, training_progress
@@ -38,6 +39,7 @@ from raynas.streams import stream
 from raynas.tracking import Recorder, Row
 from raynas.tracking.console import ConsoleTracker
 from raynas.tracking.jsonl import JsonlTracker
+from raynas.tracking.lines import Lines
 from raynas.tracking.wandb import WandbTracker, choose_mode
 from raynas.training.checkpoint import load_state, save_state
 from raynas.training.job import SupernetJob
@@ -81,7 +83,8 @@ def run(
             plan = checked(draft)
             wait_for_ray()
         folder = create_shared_folder(config, name)
-        Launch(plan, folder, console, began).go()
+        with alone_in(folder.path):
+            Launch(plan, folder, console, began).go()
     done = load(folder.path)
     print_summary(console, done)
     return done
@@ -173,6 +176,8 @@ class Launch:
             return
         if self.folder.truth.is_file():  # the run goes on, and an earlier process of it trained the truth
             self.plan = self.plan.measured_against(truth(self.folder.truth), self.config.truth.metric)
+            for row in Lines(self.folder.records / "truth.jsonl").before:
+                self.ledger.add([], standalone=row["images"])
             return
         others = sorted(self.folder.path.parent.glob(f"*/{self.folder.truth.name}{PARTIAL}"))
         plan = plan_configured(self.config)
@@ -185,12 +190,16 @@ class Launch:
             print_line(
                 self.console, "truth", f"{building.taken_over} of {total} architectures taken over from earlier runs"
             )
-        launched = time.time()
+        launched, spent = time.time(), Lines(self.folder.records / "truth.jsonl")
+        self.ledger.add([], standalone=sum(row["images"] for row in spent.before))
         with training_progress(self.console) as progress:
             task = progress.add_task(f"{'truth':<9}", completed=len(building.done), total=total)
             for _, results, span in building.train(self.data):
-                self.ledger.add([span], standalone=sum(result.images_trained for result in results))
+                images = sum(result.images_trained for result in results)
+                self.ledger.add([span], standalone=images)
+                spent.append({"images": images})
                 progress.update(task, completed=len(building.done))
+        spent.close()
         self.ledger.close_gap("startup", launched)
         table = building.finish(f"truth.train of {self.folder.config}")
         self.plan = self.plan.measured_against(table, self.config.truth.metric)
@@ -202,7 +211,7 @@ class Launch:
 
         with self.ledger.span("startup"):
             record = self.folder.record("root").absolute()
-            actor = start_supernet(self.plan.root, self.data, self.resources, record)
+            actor, self._kept = start_supernet(self.plan.root, self.data, self.resources, record)
             problem: RunError | None = ray.get(actor.ready.remote())
         if problem is not None:
             raise problem
@@ -371,6 +380,7 @@ class Launch:
         self.recorder.finish(self.tables.summary)
         load(self.folder.path).write_report()
         shutil.rmtree(self.folder.records, ignore_errors=True)  # a run that is over does not go on
+        (self.folder.path / BEFORE).unlink(missing_ok=True)
 
     def _recorder(self) -> Recorder:
         config = self.config

@@ -55,7 +55,8 @@ class LocalRun:
 
     Args:
         plan: What to do: with its truth (`with_truth`).
-        warm: The root worker's state to go on from; None begins anew. See `SupernetWorker.go_on_from`.
+        warm: The state of another run to go on from, whose root is still training; None begins anew. See
+            `SupernetWorker.go_on_from`.
         parts: Of the warm state, the method parts (by kind) that go on, too; the others begin anew.
 
     Raises:
@@ -69,7 +70,8 @@ class LocalRun:
         self.pool = CandidatePool(plan.config.search.pool.capacity)
         self.root = SupernetWorker(plan.root, self._data)
         if warm is not None:
-            self.root.go_on_from(warm, parts)
+            self.root.go_on_from(warm["root"], parts)
+            self._fill_pool(warm["pool"])
         self.workers: dict[str, SupernetWorker] = {}
         self._last: dict[str, list[float]] = {}
         self._levels: list[_Level] = []
@@ -201,6 +203,10 @@ class LocalRun:
             "scorer": owners,
         }
 
+    def _fill_pool(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.pool = CandidatePool(self.plan.config.search.pool.capacity)
+        self.pool.commit({ROOT: [PoolEntry.of(row, self.plan.space.parse) for row in rows]})
+
     def retune(self) -> None:
         """Let the method's parts take over their live options from the plan, where a state has brought others.
 
@@ -227,10 +233,10 @@ class LocalRun:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue exactly where `state_dict` was taken; only for a run that has made no step."""
         self.root.load_state_dict(state["root"])
-        self.pool = CandidatePool(self.plan.config.search.pool.capacity)
-        self.pool.commit({ROOT: [PoolEntry.of(row, self.plan.space.parse) for row in state["pool"]]})
+        self._fill_pool(state["pool"])
         self._last = dict(state["last"])
-        self._turn = (ROOT,) if not state["levels"] and self.root.round < self.plan.root.total_rounds else ()
+        over = self.root.round >= self.plan.root.total_rounds or self.root.parts.sampler.finished
+        self._turn = () if state["levels"] or over else (ROOT,)
         for plain in state["levels"]:
             self._begin_level(_Level.of(plain, self.plan.space))
             for label in self.plan.levels[-1] if self.plan.rule is not None else ():

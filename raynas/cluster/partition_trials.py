@@ -57,6 +57,13 @@ def run_partition_trials(
     shutil.rmtree(folder.path / _experiment(plan, level), ignore_errors=True)  # of a process that was killed
     tunes = rule if isinstance(rule, TuneRule) else None
     scheduler = TurnScheduler(rule, hooks, folder) if tunes is None else tune_scheduler(tunes, hooks, folder)
+    if tunes is not None:  # what was decided by which report came first is not decided again: the level begins anew
+        for place in (
+            *(folder.record(label) for label in labels),
+            *folder.records.glob("*~*"),
+            inherited_states(folder),
+        ):
+            shutil.rmtree(place, ignore_errors=True)
     copies = tunes is not None and tunes.copies
     kept = 4 + tunes.every if tunes is not None and tunes.copies else 2  # what a copy begins from may be that old
     weights = {label: Weights.of(state["supernet"]) for label, state in parents.items()}

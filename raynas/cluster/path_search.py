@@ -175,27 +175,28 @@ class KeptScores:
 
     def __init__(self, path: Path | None, ledger: Ledger) -> None:
         self._lines = None if path is None else Lines(path)
-        self._scores: dict[tuple[str, str, float], Score] = {}
+        self._scores: dict[tuple[Version, str, float], Score] = {}
         for row in self._lines.before if self._lines is not None else ():
             ledger.add([], scored=row["images"])
-            self._scores |= {(owner, text, row["fidelity"]): Score(*told) for owner, text, *told in row["scores"]}
+            for label, images, text, loss, accuracy in row["scores"]:
+                self._scores[Version(label, images), text, row["fidelity"]] = Score(loss, accuracy)
 
-    def __contains__(self, wanted: tuple[str, Architecture, float]) -> bool:
-        owner, architecture, fidelity = wanted
-        return (owner, architecture.text, fidelity) in self._scores
+    def __contains__(self, wanted: tuple[Version, Architecture, float]) -> bool:
+        version, architecture, fidelity = wanted
+        return (version, architecture.text, fidelity) in self._scores
 
-    def get(self, owner: str, architecture: Architecture, fidelity: float) -> Score:
+    def get(self, version: Version, architecture: Architecture, fidelity: float) -> Score:
         """Return the score that a supernet gave."""
-        return self._scores[owner, architecture.text, fidelity]
+        return self._scores[version, architecture.text, fidelity]
 
     def keep(
-        self, owned: Sequence[tuple[str, Architecture]], fidelity: float, scores: Sequence[Score], images: int
+        self, owned: Sequence[tuple[Version, Architecture]], fidelity: float, scores: Sequence[Score], images: int
     ) -> None:
         """Keep what supernets gave to architectures, and how many images that took."""
-        found = {(owner, a.text, fidelity): score for (owner, a), score in zip(owned, scores, strict=True)}
+        found = {(version, a.text, fidelity): score for (version, a), score in zip(owned, scores, strict=True)}
         self._scores |= found
         if self._lines is not None and found:
-            rows = [[owner, text, score.loss, score.accuracy] for (owner, text, _), score in found.items()]
+            rows = [[*version, text, score.loss, score.accuracy] for (version, text, _), score in found.items()]
             self._lines.append({"fidelity": fidelity, "images": images, "scores": rows})
 
     def close(self) -> None:
@@ -250,13 +251,13 @@ def search_paths(
     def evaluate(asked: Sequence[Architecture], fidelity: float) -> list[Outcome]:
         owners = [str(supernets.owner(architecture)) for architecture in asked]
         owned = list(zip(owners, asked, strict=True))
-        missing = [one for one in owned if (*one, fidelity) not in known]
+        missing = [(o, a) for o, a in owned if (versions[o], a, fidelity) not in known]
         scored = ledger.images_scored
         measured = service.score_all([(versions[owner], a) for owner, a in missing], fidelity) if missing else []
-        known.keep(missing, fidelity, measured, ledger.images_scored - scored)
+        known.keep([(versions[o], a) for o, a in missing], fidelity, measured, ledger.images_scored - scored)
         outcomes = []
         for owner, architecture in owned:
-            score = known.get(owner, architecture, fidelity)
+            score = known.get(versions[owner], architecture, fidelity)
             value = supernets.lines.get(owner, Line())(score.value(config.score.metric))
             outcomes.append(Outcome(value, score.loss, score.accuracy, owner))
         for owner, architecture in zip(owners, asked, strict=True):

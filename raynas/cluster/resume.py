@@ -11,19 +11,22 @@ which trial is faster.
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from raynas.cluster.launch import Launch
+from raynas.cluster.lock import alone_in
 from raynas.cluster.plan import checked, draft_plan
 from raynas.cluster.session import ray_starting
 from raynas.cluster.sweep import SweepLaunch
 from raynas.cluster.sweep_plan import plan_sweep
 from raynas.config import Config, load_config
 from raynas.data import data
-from raynas.report.folder import RunFolder, environment
+from raynas.report.folder import BEFORE, RunFolder, environment, write_whole
 from raynas.report.run import Run, load
 from raynas.report.sweep_result import SweepResult, load_sweep
 from raynas.report.sweep_text import print_sweep
@@ -39,7 +42,7 @@ def resume(path: str | Path, *, console: Console | None = None) -> Run | SweepRe
         console: Where progress is printed; nowhere if None.
 
     Raises:
-        RunError: There is no such folder.
+        RunError: There is no such folder, or a process is still at work in it.
         ConfigError: What its configuration needs is not there any more.
     """
     began = time.time()
@@ -48,18 +51,19 @@ def resume(path: str | Path, *, console: Console | None = None) -> Run | SweepRe
     if found.folder.summary.exists() and found.folder.report.exists():
         print_line(console, "over", f"{path} came to its end; there is nothing to go on with")
         return found if config.sweep is None else load_sweep(path)
-    _note(found.folder, config, console)
+    with alone_in(found.folder.path):
+        _note(found.folder, config, console)
     if config.sweep is not None:
         return _resume_sweep(config, found.folder, console, began)
-    earlier = read_jsonl(found.folder.metrics)
-    found.folder.metrics.unlink(missing_ok=True)  # it is written anew as everything is reported again
-    (found.folder.checkpoints / "pool.pkl").unlink(missing_ok=True)
     draft = draft_plan(config)
     with ray_starting(config.ray, draft.data) as wait_for_ray:
         with console.status("starting Ray"):
             plan = checked(draft)
             wait_for_ray()
-        Launch(plan, found.folder, console, began, earlier).go()
+        with alone_in(found.folder.path):
+            earlier = _set_aside(found.folder)
+            (found.folder.checkpoints / "pool.pkl").unlink(missing_ok=True)  # it is filled again
+            Launch(plan, found.folder, console, began, earlier).go()
     done = load(path)
     print_summary(console, done)
     return done
@@ -71,7 +75,8 @@ def _resume_sweep(config: Config, folder: RunFolder, console: Console, began: fl
         with console.status("looking at all settings"):
             plan = plan_sweep(config, images)
             wait_for_ray()
-        SweepLaunch(plan, folder, console, began, read_jsonl(folder.metrics)).go()
+        with alone_in(folder.path):
+            SweepLaunch(plan, folder, console, began, _set_aside(folder)).go()
     done = load_sweep(folder.path)
     print_sweep(console, done)
     return done
@@ -88,4 +93,18 @@ def _note(folder: RunFolder, config: Config, console: Console) -> None:
     ]
     if changed:
         print_line(console, "versions", f"not those that the run began with: {'; '.join(changed)}")
-    folder.env.write_text(json.dumps({**env, "resumed": [*env.get("resumed", []), now]}, indent=2) + "\n")
+    write_whole(folder.env, json.dumps({**env, "resumed": [*env.get("resumed", []), now]}, indent=2) + "\n")
+
+
+def _set_aside(folder: RunFolder) -> list[dict[str, Any]]:
+    """Put the reports of before aside, as all are reported again, and return them.
+
+    Of a process that was killed while it reported again, those of the process before are the longer.
+    """
+    before = folder.path / BEFORE
+    if folder.metrics.is_file():
+        if len(read_jsonl(folder.metrics)) >= len(read_jsonl(before)):
+            os.replace(folder.metrics, before)
+        else:
+            folder.metrics.unlink()
+    return read_jsonl(before)

@@ -50,12 +50,13 @@ class OnSettings(TrialScheduler):
         if name in self._controls:
             return str(TrialScheduler.CONTINUE)
         decision = str(super().on_trial_result(tune_controller, trial, result))
-        if self.remembers and report.again:
-            stopped = self._journal.stopped_at(name)
-            known_further = stopped != report.step
-            return str(TrialScheduler.CONTINUE if known_further else TrialScheduler.STOP)
+        if self.remembers and report.step <= self._journal.decided_at(name):
+            stopped = self._journal.stopped_at(name) == report.step
+            return str(TrialScheduler.STOP if stopped else TrialScheduler.CONTINUE)
         if decision == TrialScheduler.STOP:
             self._journal.stopped(name, report.step)
+        else:
+            self._journal.went_on(name, report.step)
         return decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
@@ -136,6 +137,11 @@ class Halving(OnSettings, FIFOScheduler):
         able = [trial for trial in trials if trial.status in (Trial.PAUSED, Trial.PENDING)]
         going_on = [trial for trial in able if trial.config[NAME] not in self._waiting]
         return min(going_on, key=lambda trial: trial.status != Trial.PAUSED, default=None)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        """Wait no longer for a trial that came to its end before others did to theirs."""
+        self._rule.drop(trial.config[NAME])
+        self._carry_out(tune_controller, None)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Wait no longer for a trial that failed for good; one that is started again is marked ERROR at this time."""

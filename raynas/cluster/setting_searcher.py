@@ -13,7 +13,9 @@ from ray.tune.search.optuna import OptunaSearch
 
 from raynas.cluster.setting_trial import NAME
 from raynas.cluster.sweep_journal import SweepJournal
+from raynas.errors import RunError
 from raynas.settings import Choices, Range, Setting, setting_of
+from raynas.settings.ranges import label_of
 from raynas.streams import stream_seed
 
 STUDY = "study.log"
@@ -54,6 +56,7 @@ class SettingSearcher(Searcher):
         self._ranges, self._inner, self._lot, self._total = dict(ranges), inner, lot, total
         self._objectives, self._journal = tuple(objectives), journal
         self._names: dict[str, str] = {}  # Tune's ids of trials to settings' names
+        self._latest: dict[str, dict[str, float]] = {}
         self._found: list[tuple[str, dict[str, Any]]] = []
         self._running: set[str] = set()  # of the present lot, who has not ended
         self._ended: dict[str, dict[str, float] | None] = {}  # and what is to be told of who has
@@ -67,6 +70,12 @@ class SettingSearcher(Searcher):
         for event in self._journal.events:
             if "suggested" in event:
                 self._ask_inner()
+                if self._found[-1] != (event["suggested"], event["sampled"]):
+                    raise RunError(
+                        f"the search does not find again what it found before it was killed ({event['suggested']}: "
+                        f"{event['sampled']} then, {self._found[-1][1]} now): with other versions than it began with a "
+                        "tpe sweep cannot go on"
+                    )
             elif "completed" in event:
                 self._tell_inner(event["completed"], event["told"])
 
@@ -106,16 +115,23 @@ class SettingSearcher(Searcher):
         labels = {}
         for key, value in values.items():
             one = self._ranges[key]
-            labels[key] = one.labels[one.options.index(value)] if isinstance(one, Choices) else value
+            labels[key] = label_of(value) if isinstance(one, Choices) else value
         return labels
 
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Note a report: of a trial that is stopped while it waits, Tune hands over none."""
+        if trial_id in self._names:
+            self._latest[trial_id] = {key: float(result[key]) for key in self._objectives}
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Take in a trial's last report; when a lot is complete, tell of it in order."""
+        """Take in the end of a trial, with its last report; when a lot is complete, tell of it in order."""
         name = self._names.get(trial_id)
         if name not in self._running:
             return
         self._running.discard(name)
-        self._ended[name] = None if error or result is None else {key: float(result[key]) for key in self._objectives}
+        last = self._latest.pop(trial_id, None)
+        told = last if result is None else {key: float(result[key]) for key in self._objectives}
+        self._ended[name] = None if error else told
         if self._running or (self._given % self._lot and self._given < self._total):
             return
         for one in sorted(self._ended):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from ray import tune
@@ -17,8 +19,7 @@ from raynas.cluster.plan import draft_plan, with_truth
 from raynas.cluster.sweep_plan import alike, setting_config
 from raynas.config import Config
 from raynas.data import ImageData
-from raynas.settings import names_of
-from raynas.settings.setting import values_of
+from raynas.settings.setting import column_names, values_of
 from raynas.training.checkpoint import load_state
 from raynas.training.ledger import Span
 from raynas.training.process import prepare_process
@@ -29,8 +30,8 @@ NAME = "setting"
 PAYLOAD = "payload"
 """Key of a result that carries the `SettingReport`."""
 STEP, STATE = "step.json", "state.pt"
-VALUES = "values"
-"""Key of a state that holds what was set, where it may change in the course of a training."""
+VALUES, LAST = "values", "last"
+"""Keys of a state that hold what was set, where it may change in the course of a training, and the last objectives."""
 WORST = -1.0
 """What schedulers and searchers are told of a measure that is not a number; none is lower."""
 
@@ -42,7 +43,8 @@ class SettingReport:
     Args:
         name: The setting's name.
         step: The step, from 1.
-        rows: The metrics, a row a seed: lines of metrics.jsonl.
+        rows: The metrics, a row a seed that made the step: lines of metrics.jsonl.
+        told: What schedulers and searchers are told: means over all seeds.
         spans: When the process worked.
         finished: Whether the trial has come to its end.
         again: Whether the step was made before: by an earlier process.
@@ -53,6 +55,7 @@ class SettingReport:
     name: str
     step: int
     rows: list[dict[str, Any]]
+    told: dict[str, float]
     spans: list[Span]
     finished: bool
     again: bool
@@ -130,22 +133,23 @@ class SettingTrial(tune.Trainable):
         if kept is not None:
             return self._result(replace(kept, again=True))
         runs = self._loaded()
-        rows = [{**self._step(seed, run), "over": run.finished} for seed, run in runs.items()]
+        rows = [self._step(seed, run) for seed, run in runs.items() if not run.finished]
         finished = all(run.finished for run in runs.values())
         rankings = {seed: run.ranking() for seed, run in runs.items()} if finished else None
         spans = [*self._startup, Span("train", start, time.time())]
         self._startup = []
-        report = SettingReport(self._name, self._at, rows, spans, finished, False, rankings)
-        states = {str(seed): run.state_dict() for seed, run in runs.items()}
+        report = SettingReport(self._name, self._at, rows, self._told(), spans, finished, False, rankings)
+        states: dict[str, Any] = {str(seed): run.state_dict() for seed, run in runs.items()}
+        states[LAST] = {str(seed): told for seed, told in self._last.items()}
         self._record.keep(self._at, report, {**states, VALUES: self.values} if self._shared.copies else states)
         before, self._before = self._before, ()
         return self._result(replace(report, before=before))
 
     def _step(self, seed: int, run: LocalRun) -> dict[str, Any]:
-        """Return the metrics after a step of one seed; of one that is over, those of its last step."""
-        metrics = self._last.get(seed, {}) if run.finished else run.step()
-        self._last[seed] = metrics
-        changing = {names_of(self.values)[key]: value for key, value in self.values.items() if self._shared.copies}
+        """Make a step with one seed and return the metrics after it."""
+        metrics = run.step()
+        self._last[seed] = {name: metrics[name] for name in self._shared.objectives}
+        changing = {column_names(self.values)[key]: value for key, value in self.values.items() if self._shared.copies}
         return {"trial": self._name, "partition": self._name, "seed": seed, **metrics, **changing}
 
     def _loaded(self) -> dict[int, LocalRun]:
@@ -166,20 +170,20 @@ class SettingTrial(tune.Trainable):
 
     def _restore(self, states: Mapping[str, Any]) -> None:
         assert self._runs is not None
-        report: SettingReport | None = self._record.step(self._record.done)
-        rows = [] if report is None else report.rows
-        own = ("trial", "partition", "seed", "over")
-        self._last = {row["seed"]: {key: value for key, value in row.items() if key not in own} for row in rows}
+        self._last = {int(seed): told for seed, told in states[LAST].items()}
         for seed, run in self._runs.items():
             run.load_state_dict(states[str(seed)])
 
-    def _result(self, report: SettingReport) -> dict[str, Any]:
+    def _told(self) -> dict[str, float]:
+        """Return the mean of each objective over all seeds; of one that is over, its last."""
         told = {}
         for name in self._shared.objectives:
-            values = [float("nan") if row[name] is None else float(row[name]) for row in report.rows]
-            mean = sum(values) / len(values)
-            told[name] = mean if mean == mean else WORST  # not a number: no scheduler could sort it
-        return {**told, "done": report.finished, PAYLOAD: report}
+            mean = fmean(float(last[name]) for last in self._last.values())
+            told[name] = mean if math.isfinite(mean) else WORST  # no scheduler could sort it
+        return told
+
+    def _result(self, report: SettingReport) -> dict[str, Any]:
+        return {**report.told, "done": report.finished, PAYLOAD: report}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Note the step; with the state where another trial may go on as a copy of this one."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raynas.cluster.resources import Resources
+from raynas.cluster.scoring_actor import Stored
 from raynas.cluster.standalone_tasks import train_seeds
 from raynas.data import ImageData
 from raynas.errors import RunError
@@ -19,6 +21,9 @@ from raynas.training.record import Record
 from raynas.training.scoring import Score
 from raynas.training.standalone import StandaloneRecipe, StandaloneResult
 from raynas.training.worker import PoolLike, RoundReport, SupernetWorker
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
 
 RETRIES = 3
 """How often a call is sent again whose actor died: what kills it every time ends the run."""
@@ -92,16 +97,53 @@ class SupernetActor:
         return self.worker.state_dict()
 
 
-def start_supernet(job: SupernetJob, data: object, resources: Resources, folder: Path) -> Any:
-    """Start the actor and return its handle; if its process dies it goes on from its record, and so do calls in flight.
+@dataclass(frozen=True)
+class RootSetting:
+    """What a `SupernetActor` is made of, in the object store.
 
     Args:
         job: What to build.
-        data: The images, or a reference to them in the object store.
+        data: The images.
+        resources: What it reserves.
+        folder: The folder of its record.
+    """
+
+    job: SupernetJob
+    data: Stored[ImageData]
+    resources: Resources
+    folder: Path
+
+
+class RestartedSupernet(SupernetActor):
+    """A `SupernetActor` that Ray can start again: what it is made of is a reference that it follows itself.
+
+    Args:
+        setting: Where it lies.
+    """
+
+    def __init__(self, setting: Stored[RootSetting]) -> None:
+        import ray
+
+        (reference,) = setting
+        found: RootSetting = ray.get(reference)
+        super().__init__(found.job, ray.get(found.data[0]), found.resources, found.folder)
+
+
+def start_supernet(
+    job: SupernetJob, data: ObjectRef[ImageData], resources: Resources, folder: Path
+) -> tuple[Any, ObjectRef[RootSetting]]:
+    """Start the actor and return its handle, and what must be kept as long as it is to come back.
+
+    If its process dies it is started again and goes on from its record, and calls in flight are sent again.
+
+    Args:
+        job: What to build.
+        data: A reference to the images in the object store.
         resources: What it reserves.
         folder: The folder of its record.
     """
     import ray
 
-    actor = ray.remote(**resources.options, max_restarts=-1, max_task_retries=RETRIES)(SupernetActor)
-    return actor.remote(job, data, resources, folder)
+    setting = ray.put(RootSetting(job, [data], resources, folder))
+    actor: Any = ray.remote(**resources.options, max_restarts=-1, max_task_retries=RETRIES)(RestartedSupernet)
+    return actor.remote([setting]), setting

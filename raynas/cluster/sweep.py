@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from ray import tune
 from rich.console import Console
 
+from raynas.cluster.lock import alone_in
 from raynas.cluster.resources import Resources
 from raynas.cluster.session import ray_starting
 from raynas.cluster.setting_schedulers import sweep_scheduler
@@ -25,7 +27,7 @@ from raynas.config import Config, load_config
 from raynas.config_sweep import LIVE
 from raynas.data import data
 from raynas.errors import RunError
-from raynas.report.folder import RunFolder, refuse_existing
+from raynas.report.folder import BEFORE, RunFolder, refuse_existing
 from raynas.report.sweep_result import SweepResult, load_sweep
 from raynas.report.sweep_tables import SweepTables, trial_rows
 from raynas.report.sweep_text import print_sweep, print_sweep_header, trial_line
@@ -72,7 +74,8 @@ def sweep(
             plan = plan_sweep(config, images)
             wait_for_ray()
         folder = create_shared_folder(config, name)
-        SweepLaunch(plan, folder, console, began).go()
+        with alone_in(folder.path):
+            SweepLaunch(plan, folder, console, began).go()
     done = load_sweep(folder.path)
     print_sweep(console, done)
     return done
@@ -277,7 +280,8 @@ class SweepLaunch:
             return
         if report.step == 1:
             self._begin_wandb(setting)
-        (row,) = trial_rows(report.rows, self.plan.sweep.metric)
+        number = max(int(row["round"]) for row in report.rows)  # seeds whose sampler ended early may be behind
+        (row,) = trial_rows([{**row, "round": number} for row in report.rows], self.plan.sweep.metric)
         self.wandb.log(row)
         for seed, ranking in sorted((report.rankings or {}).items())[:1]:  # one picture a trial says enough
             self.wandb.log_ranking(setting.name, int(row["round"]), {**ranking, "seed": [seed] * len(ranking["score"])})
@@ -322,11 +326,12 @@ class SweepLaunch:
         self.tables.write()
         self.ledger.add([], trained=self.tables.images("images_trained"), scored=self.tables.images("images_scored"))
         self.ledger.save(self.folder.ledger)
-        result = load_sweep(self.folder.path)
-        result.write_report()
+        result, best = load_sweep(self.folder.path), dict[str, Any]()
         table = result.dataframe()
-        ended = table[table["state"] == "finished"]
-        best = {} if not len(ended) else {f"best_{key}": value for key, value in ended.iloc[0].items()}
+        with suppress(RunError):  # where nothing came to its end there is no best
+            best = {f"best_{key}": value for key, value in result.best().items() if key != "values"}
         columns = {str(name): values for name, values in table.to_dict("list").items()}
         self.wandb.summarise("sweep", {}, columns, {**result.summary, **best})
+        result.write_report()  # the last: with it the sweep is over
         shutil.rmtree(self.folder.path / "trials", ignore_errors=True)  # a sweep that is over does not go on
+        (self.folder.path / BEFORE).unlink(missing_ok=True)

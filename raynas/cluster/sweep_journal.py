@@ -25,6 +25,11 @@ class SweepJournal:
         self.events = events = self._lines.before
         self._stopped = {event["stopped"]: int(event["step"]) for event in events if "stopped" in event}
         self._completed = {event["completed"] for event in events if "completed" in event}
+        self._decided: dict[str, int] = {}
+        for event in events:
+            name = event.get("went on", event.get("stopped"))
+            if name is not None:
+                self._decided[name] = max(int(event["step"]), self._decided.get(name, 0))
 
     def suggested(self, name: str, sampled: dict[str, Any]) -> None:
         """Note what a search found, by its name."""
@@ -42,7 +47,18 @@ class SweepJournal:
         """Note that a trial was stopped after a step."""
         if name not in self._stopped:
             self._stopped[name] = step
+            self._decided[name] = max(step, self._decided.get(name, 0))
             self._lines.append({"stopped": name, "step": step})
+
+    def went_on(self, name: str, step: int) -> None:
+        """Note that a trial was not stopped after a step."""
+        if step > self._decided.get(name, 0):
+            self._decided[name] = step
+            self._lines.append({"went on": name, "step": step})
+
+    def decided_at(self, name: str) -> int:
+        """Return the last step after which it was decided whether a trial is stopped; 0 for none."""
+        return self._decided.get(name, 0)
 
     def stopped_at(self, name: str) -> int | None:
         """Return the step after which a trial was stopped; None for one that was not."""

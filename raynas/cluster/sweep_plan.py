@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from raynas.cluster.landmarks import landmark_part
 from raynas.cluster.local_run import local_objections
-from raynas.cluster.plan import Plan, checked, draft_plan
+from raynas.cluster.plan import Plan, checked, draft_plan, with_truth
 from raynas.config import Config, load_config
 from raynas.config_sweep import LIVE, SweepSettings
 from raynas.data import ImageData
 from raynas.errors import ConfigError
-from raynas.settings import Choices, Setting, every_setting, names_of, random_settings
+from raynas.settings import Choices, Setting, every_setting, random_settings
 from raynas.settings.halving import rungs
-from raynas.settings.setting import short
+from raynas.settings.setting import column_names, short
 from raynas.streams import stream
 
 DEFAULT_TRIALS = 20
@@ -66,7 +67,7 @@ class SweepPlan:
     @cached_property
     def names(self) -> dict[str, str]:
         """The swept keys' short names."""
-        return names_of(self.sweep.keys)
+        return column_names(self.sweep.keys)
 
     def config_of(self, values: Mapping[str, Any], seed: int) -> Config:
         """Return the configuration of a setting with one seed."""
@@ -112,7 +113,7 @@ def plan_sweep(config: Config, images: ImageData) -> SweepPlan:
     known = _known(config, sweep)
     searched = tuple(_examples(config, sweep)) if known is None else known
     looked_at = [*controls, *searched]
-    names = names_of(sweep.keys)
+    names = column_names(sweep.keys)
     problems: dict[str, list[str]] = {}
     plans: dict[Setting, Plan] = {}
     for setting in looked_at:
@@ -185,8 +186,20 @@ def _warm_problems(config: Config, sweep: SweepSettings, plans: Mapping[Setting,
             f"'sweep.warm_start.rounds': of the root's {base.config.train.root_rounds} rounds {warm.rounds} would be "
             "over, and no schedule would come to its end; take fewer"
         )
+    problems += [f"'sweep.warm_start': {problem}" for problem in local_objections(base)]
+    late: dict[str, list[str]] = {}
+    for setting, mine in plans.items():
+        part = landmark_part(mine.config)
+        before = warm.rounds / mine.config.train.root_rounds
+        if part is not None and part.warmup < before - 1e-9:
+            late.setdefault(f"{part.warmup:g}", []).append(setting.text(column_names(sweep.keys)))
+    problems += [
+        f"'sweep.warm_start': the landmarks' term would set in at {warmup} of the budget, and its first "
+        f"{warm.rounds / base.config.train.root_rounds:g} is trained without ({_which(where)}); take fewer rounds"
+        for warmup, where in late.items()
+    ]
     different: dict[str, list[str]] = {}
-    names = names_of(sweep.keys)
+    names = column_names(sweep.keys)
     for setting, mine in plans.items():
         for key, ours, theirs in _differences(base, mine):
             different.setdefault(f"{key}: {theirs} there, {ours} in the warm start", []).append(setting.text(names))
@@ -228,14 +241,26 @@ def alike(base: Config, mine: Config) -> tuple[str, ...]:
 
 
 def _trial_runs(plans: list[Plan]) -> list[str]:
-    """Run each kind of network and method on two images, and return what fails."""
+    """Run each kind of network and method on two images, measure all against the truth, and return what fails."""
     problems: list[str] = []
-    for plan in kinds_of(plans)[:_TRIED]:
+    tried = {id(plan) for plan in kinds_of(plans)[:_TRIED]}
+    rulers: set[str] = set()
+    for plan in plans:
+        ruler = short([_at(plan.config, key) for key in ("truth", "score")] + [_choice(plan)])
+        if id(plan) not in tried and ruler in rulers:
+            continue
+        rulers.add(ruler)
         try:
-            checked(plan)
+            (checked if id(plan) in tried else with_truth)(plan)
         except ConfigError as error:
             problems += error.problems
     return list(dict.fromkeys(problems))
+
+
+def _choice(plan: Plan) -> str:
+    """Return how a plan's landmarks are chosen, in words that are the same where they are the same."""
+    part = landmark_part(plan.config)
+    return "" if part is None else repr(part.choice)
 
 
 def kinds_of(plans: Sequence[Plan]) -> list[Plan]:

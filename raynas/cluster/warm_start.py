@@ -26,7 +26,7 @@ WARM = "warm"
 def warm_states(
     plan: SweepPlan, folder: Path, data: ObjectRef[ImageData], ledger: Ledger
 ) -> tuple[dict[int, dict[str, Any]], list[dict[str, Any]]]:
-    """Return each seed's root worker state and all their metrics; empty where every trial begins anew.
+    """Return each seed's state, of a run after its first rounds, and all metrics; nothing where each begins anew.
 
     Args:
         plan: The sweep.
@@ -52,15 +52,17 @@ def warm_states(
         save_state(kept, _file(folder, seed))
     found = {seed: load_state(_file(folder, seed)) for seed in plan.sweep.seeds}
     rows = [{"trial": WARM, "partition": WARM, "seed": seed, **row} for seed in found for row in found[seed]["rows"]]
-    return {seed: one["root"] for seed, one in found.items()}, rows
+    return found, rows
 
 
 def _train(config: Config, rounds: int, data: ImageData, threads: int) -> tuple[dict[str, Any], Span]:
     prepare_process(threads)
     start = time.time()
     run = LocalRun(with_truth(draft_plan(config, data)))
-    rows = [run.step() for _ in range(rounds)]
-    return {"root": run.root.state_dict(), "rows": rows}, Span("train", start, time.time())
+    rows: list[dict[str, Any]] = []
+    while len(rows) < rounds and not run.finished:
+        rows.append(run.step())
+    return {**run.state_dict(), "rows": rows}, Span("train", start, time.time())
 
 
 def _file(folder: Path, seed: int) -> Path:

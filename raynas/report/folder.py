@@ -19,6 +19,10 @@ from raynas.errors import RunError
 _PACKAGES = ("raynas", "torch", "ray", "optuna", "numpy", "scipy", "wandb", "pydantic", "scikit-learn", "pandas")
 
 
+BEFORE = "metrics.before.jsonl"
+"""What an earlier process reported of a run that goes on; deleted at the end."""
+
+
 class RunFolder:
     """Paths of a run folder.
 
@@ -116,6 +120,13 @@ class RunFolder:
 def file_name(label: str) -> str:
     """Return a partition's label as a file name: ``3<-0=none`` becomes ``3-0=none``."""
     return "".join(c if c.isalnum() or c in "=-_." else ("" if c == "<" else "_") for c in label)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    os.replace(temporary, path)
 
 
 def refuse_existing(config: Config) -> None:

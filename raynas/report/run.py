@@ -12,7 +12,7 @@ import yaml
 
 from raynas.config import Config
 from raynas.errors import RaynasError, RunError, nearest
-from raynas.report.folder import RunFolder
+from raynas.report.folder import RunFolder, write_whole
 from raynas.report.search_result import SUMMARY, SearchResult
 from raynas.tracking.jsonl import read_jsonl
 
@@ -189,7 +189,7 @@ class Run:
         """Write ``report.html`` anew from the folder's tables, and return where it is."""
         from raynas.report.page import render
 
-        self.folder.report.write_text(render(self))
+        write_whole(self.folder.report, render(self))
         return self.folder.report
 
     def write_figures(self, folder: Path) -> list[Path]:

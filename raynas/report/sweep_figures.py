@@ -115,7 +115,8 @@ def heat_figure(result: SweepResult, row_key: str, column_key: str) -> Figure:
             if mine:  # the table has the best first, those trained to the end before all others
                 best = table[table.index.isin(mine)].iloc[0]
                 values[i, j], early[i, j] = best[metric], best["state"] != "finished"
-                notes[i, j] = f"{best[metric]:.3f}" + (f"\nround {best['round']}" if early[i, j] else "")
+                fate = "\nfailed" if best["state"] == "failed" else f"\nround {best['round']}" if early[i, j] else ""
+                notes[i, j] = f"{best[metric]:.3f}{fate}"
     with rc_context({**STYLE, "axes.grid": False}):
         figure = Figure(figsize=(1.3 * len(columns) + 2, 0.55 * len(rows) + 1.4), layout="constrained")
         axis = figure.subplots()

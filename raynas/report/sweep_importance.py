@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import optuna
 
+from raynas.settings import Choices
+from raynas.settings.ranges import label_of
+
 if TYPE_CHECKING:
     from raynas.report.sweep_result import SweepResult
 
@@ -41,6 +44,4 @@ def importance(result: SweepResult) -> dict[str, float]:
 
 
 def _sampled(one: object, value: object) -> object:
-    from raynas.settings import Choices
-
-    return one.labels[one.options.index(value)] if isinstance(one, Choices) else value
+    return label_of(value) if isinstance(one, Choices) else value

@@ -11,6 +11,7 @@ import yaml
 
 from raynas.report.sweep_effects import effects, keys_with_choices
 from raynas.report.sweep_figures import all_figures
+from raynas.report.sweep_importance import FEWEST
 from raynas.report.sweep_result import SweepResult
 
 
@@ -31,6 +32,7 @@ def render(result: SweepResult) -> str:
         sweep=sweep,
         names=result.names,
         summary=result.summary,
+        importance_of_all=result.summary["finished"] - len(sweep.controls) < FEWEST,
         ledger=result.ledger,
         space=result.config.space.name,
         rows=table.to_dict("records"),

@@ -15,10 +15,10 @@ from raynas.config import Config
 from raynas.config_sweep import COSTS, MEASURES, SweepSettings
 from raynas.errors import RunError, nearest
 from raynas.ranking.intervals import mean_interval, paired_difference
-from raynas.report.folder import RunFolder
+from raynas.report.folder import RunFolder, write_whole
 from raynas.report.sweep_tables import SETTINGS, WARM
 from raynas.search.pareto import on_front
-from raynas.settings import names_of
+from raynas.settings.setting import column_names
 from raynas.tracking.jsonl import read_jsonl
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class SweepResult:
     @property
     def names(self) -> dict[str, str]:
         """The swept keys' short names, which are columns of `dataframe`."""
-        return names_of(self.sweep.keys)
+        return column_names(self.sweep.keys)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
@@ -111,14 +111,17 @@ class SweepResult:
     def dataframe(self) -> pd.DataFrame:
         """Return a row a setting, best first: its values, how far it came, and means over seeds with 95 % t intervals.
 
-        Those trained to the end come before those that were stopped, which are compared at an earlier round. Columns:
+        Those trained to the end come before those that were stopped, of which the ones that came further come first.
+        An interval is that of one setting over its seeds; that the first row is the best of many it does not know.
+        Columns:
         ``trial``, ``setting``, ``control``, the swept keys by their short names, ``state``, ``round``, ``seeds``, each
         measure (``kendall_tau``, ``kendall_tau_low``, ...), and costs of a training (images, seconds).
         """
-        found = self._table.assign(_over=self._table["state"] != "finished")
-        by = ["_over", "round", self.sweep.metric]
+        ended = self._table["state"] == "finished"
+        found = self._table.assign(_over=~ended, _round=self._table["round"].where(~ended, 0))
+        by = ["_over", "_round", self.sweep.metric]
         ordered = found.sort_values(by, ascending=[True, False, False], kind="stable", na_position="last")
-        return ordered.drop(columns="_over").reset_index(drop=True)
+        return ordered.drop(columns=["_over", "_round"]).reset_index(drop=True)
 
     def at(self, trial: str, number: int | None = None) -> pd.DataFrame:
         """Return a trial's rows after a round, a row a seed in order; after its last if None."""
@@ -160,7 +163,8 @@ class SweepResult:
     def compare(self, control: str) -> pd.DataFrame:
         """Return how much better each setting is than one of them, paired over seeds, best first.
 
-        Each is compared at the last round that both have reached, so that both had the same budget of training.
+        Each is compared at the last round that both have reached: at the same budget where nothing that is swept
+        changes what a round is. Probabilities are of each setting by itself; the best of many is partly the luckiest.
 
         Args:
             control: A control's name, or a trial's.
@@ -206,15 +210,21 @@ class SweepResult:
         table = pd.DataFrame(rows)
         if not len(table):
             return table
-        ordered = table.sort_values(["round", "difference"], ascending=[False, False], kind="stable")
-        return ordered.reset_index(drop=True)
+        ended = table["state"] == "finished"
+        keyed = table.assign(_over=~ended, _round=table["round"].where(~ended, 0))
+        ordered = keyed.sort_values(["_over", "_round", "difference"], ascending=[True, False, False], kind="stable")
+        return ordered.drop(columns=["_over", "_round"]).reset_index(drop=True)
 
     def _common_round(self, *trials: str) -> int | None:
-        """Return the last round that all of the trials reached with the same number of it; None where there is none."""
-        metrics = self.metrics
-        reached = [set(metrics[metrics["trial"] == trial]["round"]) for trial in trials]
-        common = set.intersection(*reached)
-        return int(max(common)) if common else None
+        """Return the last round that all of the trials reached with every seed; None where there is none."""
+        common = set.intersection(*(self.rounds_of(trial) for trial in trials))
+        return max(common, default=None)
+
+    def rounds_of(self, trial: str) -> set[int]:
+        """Return the rounds that a trial has a report of with every seed of the sweep."""
+        mine = self.metrics[self.metrics["trial"] == trial]
+        by_seed = [set(one["round"].astype(int)) for _, one in mine.groupby("seed")]
+        return set.intersection(*by_seed) if len(by_seed) == len(self.sweep.seeds) else set()
 
     def importance(self) -> dict[str, float]:
         """Return how much each key accounts for, the most important first: shares of 1, by Optuna's fANOVA.
@@ -227,7 +237,7 @@ class SweepResult:
         return importance(self)
 
     def plot(self) -> Figure:
-        """Return a figure: the measure over rounds, a line with its band a value of the last key with choices."""
+        """Return a figure: the measure over rounds, a line with its band a value of the first key with choices."""
         from raynas.report.sweep_figures import curves_figure
 
         return curves_figure(self)
@@ -236,7 +246,7 @@ class SweepResult:
         """Write ``report.html`` anew from the folder's tables, and return where it is."""
         from raynas.report.sweep_page import render
 
-        self.folder.report.write_text(render(self))
+        write_whole(self.folder.report, render(self))
         return self.folder.report
 
     @property

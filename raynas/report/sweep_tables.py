@@ -12,7 +12,8 @@ from typing import Any
 
 from raynas.config import Config
 from raynas.report.folder import RunFolder
-from raynas.settings import Setting, names_of
+from raynas.settings import Setting
+from raynas.settings.setting import column_names
 from raynas.tracking.jsonl import JsonlTracker, finite
 
 SETTINGS = "settings.json"
@@ -65,7 +66,7 @@ class SweepTables:
 
     def __init__(self, folder: RunFolder, config: Config) -> None:
         assert config.sweep is not None
-        self.folder, self._names = folder, names_of(config.sweep.keys)
+        self.folder, self._names = folder, column_names(config.sweep.keys)
         self._objectives = config.sweep.objectives
         folder.metrics.unlink(missing_ok=True)
         self._file = JsonlTracker(folder.metrics)

@@ -77,11 +77,13 @@ def print_sweep(console: Console, result: SweepResult) -> None:
 
 def _print_comparison(console: Console, result: SweepResult, control: str) -> None:
     found = result.compare(control)
-    ended = found[found["state"] == "finished"] if len(found) else found
+    controls = set(result.sweep.controls)
+    ended = found[(found["state"] == "finished") & ~found["trial"].isin(controls)] if len(found) else found
     if not len(ended):
         return
     row = ended.iloc[0]
-    sure = "" if np.isnan(row["probability"]) else f", better with probability {row['probability']:.2f}"
+    likely = f", better with probability {row['probability']:.2f} (the best of {len(ended)}: not corrected for that)"
+    sure = "" if np.isnan(row["probability"]) else likely
     text = f"{row['setting']}: {row['difference']:+.3f} {_interval(row['low'], row['high'], escaped=False)}{sure}"
     _line(console, f"to {control}", text)
 

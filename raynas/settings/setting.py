@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,18 @@ def names_of(keys: Iterable[str]) -> dict[str, str]:
     return names
 
 
+RESERVED = (
+    "trial", "setting", "control", "state", "round", "seed", "seeds", "budget", "loss", "partition", "kendall_tau",
+    "spearman", "p_at_top5", "images_trained", "images_scored", "seconds_train", "supernets", "values",
+)  # fmt: skip
+"""Names of columns that tables of a sweep have anyway."""
+
+
+def column_names(keys: Iterable[str]) -> dict[str, str]:
+    """Return `names_of` keys, a whole key where its short name is a column's already."""
+    return {key: key if name in RESERVED else name for key, name in names_of(keys).items()}
+
+
 def setting_of(number: int, values: Mapping[str, Any]) -> Setting:
     """Return the setting that is tried as the how-manieth, from 0."""
     return Setting(f"t{number:03d}", dict(values))
@@ -94,8 +106,3 @@ def random_settings(ranges: Mapping[str, Range], count: int, rng: np.random.Gene
 def values_of(ranges: Mapping[str, Range], sampled: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that a sampler's answer (labels and numbers, by key) stands for."""
     return {key: one.value_of(sampled[key]) for key, one in ranges.items()}
-
-
-def labels(settings: Sequence[Setting]) -> list[str]:
-    """Return the names of settings."""
-    return [setting.name for setting in settings]

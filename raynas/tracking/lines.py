@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,11 @@ class Lines:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.before: list[dict[str, Any]] = read_jsonl(path)
         """What it held when it was opened."""
-        path.write_text("".join(f"{json.dumps(row)}\n" for row in self.before))
+        whole = "".join(f"{json.dumps(row)}\n" for row in self.before)
+        if path.is_file() and path.stat().st_size != len(whole.encode()):  # a last line that was cut off
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            temporary.write_text(whole)
+            os.replace(temporary, path)
         self._file = path.open("a")
 
     def append(self, row: dict[str, Any]) -> None:

@@ -19,6 +19,9 @@ from raynas.training.plateau import Plateau
 from raynas.training.settings import OptimizerSettings
 from raynas.training.view import View, distillation_loss
 
+_OWN = ("weight_decay", "momentum", "nesterov")
+"""The optimizer's settings that its state would bring along."""
+
 
 @dataclass(frozen=True)
 class TrainReport:
@@ -261,13 +264,18 @@ class Trainer:
             parts: The method parts (by kind) that continue; the others stay as they are. All if None.
         """
         self.supernet.load_state_dict(state["supernet"])
+        own = [{key: group[key] for key in _OWN} for group in self._optimizer.param_groups]
         self._optimizer.load_state_dict(state["optimizer"])
+        for group, settings in zip(self._optimizer.param_groups, own, strict=True):
+            group.update(settings)  # a training may go on with other settings than it began with
+        if self.settings.momentum == 0 or state["optimizer"]["param_groups"][0]["momentum"] == 0:
+            self._optimizer.state.clear()
         for parameter, kept in self._optimizer.state.items():
             if kept.get("momentum_buffer") is not None:
                 # Laid out as the parameter is: the fused step walks through both as they lie in memory.
                 kept["momentum_buffer"] = torch.empty_like(parameter).copy_(kept["momentum_buffer"])
         self.step, self._began, self._target = state["step"], state["began"], state["target"]
-        if self._plateau is not None:
+        if self._plateau is not None and state["plateau"] is not None:
             self._plateau.load_state_dict(state["plateau"])
         self.view.load_state_dict(state["view"])
         self._batches.load_state_dict(state["batches"])

@@ -276,8 +276,9 @@ class SupernetWorker:
     def go_on_from(self, state: Mapping[str, Any], parts: Collection[str]) -> None:
         """Continue where another worker's `state_dict` was taken, as a supernet of another method.
 
-        Weights, optimizer, streams, schedule and counts are the other's, so that a part of the method which does
-        nothing before this point makes no difference to having trained from the beginning.
+        Weights, momentum, streams, schedule and counts are the other's, so that a part of the method which does
+        nothing before this point makes no difference to having trained from the beginning. The optimizer's settings
+        are this one's own.
 
         Args:
             state: Of a worker with the same network, images and seed.

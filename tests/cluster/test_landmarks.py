@@ -168,8 +168,8 @@ def test_a_recipe_without_a_network_takes_the_runs_own() -> None:
     assert config.method.regularizer.options["recipe"] == {"epochs": 1, "network": {"channels": 2, "cells": 1}}
 
 
-def test_an_idle_actor_trains_as_a_task_does(plan: Plan) -> None:
-    actor = SupernetActor(plan.root, plan.data, Resources(1))
+def test_an_idle_actor_trains_as_a_task_does(plan: Plan, tmp_path: Path) -> None:
+    actor = SupernetActor(plan.root, plan.data, Resources(1), tmp_path)
     architecture, recipe = plan.landmarks[0].architecture, StandaloneRecipe(**RECIPE)
     results, span = actor.train_alone(plan.space, architecture, recipe, (3,))
     assert results == [train_standalone(plan.space, architecture, plan.data, recipe, 3)]

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +70,24 @@ def test_killed_in_the_search(unbroken: Path, tmp_path: Path) -> None:
     kept = reports(out / "checkpoints/records/search.jsonl")
     assert kept >= 2
     same(unbroken, raynas.resume(out).path)
+
+
+def test_a_root_whose_process_dies_goes_on(unbroken: Path, tmp_path: Path) -> None:
+    """Its actor is started again, and the call that was lost is sent again."""
+    out, killed_one = tmp_path / "shot", threading.Event()
+
+    def shoot() -> None:
+        while not list(RunFolder(out).record("root").glob("state-1.pt")):
+            time.sleep(0.01)
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if (process / "cmdline").read_bytes().startswith((b"ray::SupernetActor", b"ray::RestartedSupernet")):
+                    os.kill(int(process.name), signal.SIGKILL)
+                    killed_one.set()
+
+    shooter = threading.Thread(target=shoot, daemon=True)
+    shooter.start()
+    run = raynas.run({**SMALL, "out": str(out)})
+    shooter.join(10)
+    assert killed_one.is_set()
+    same(unbroken, run.path)
