@@ -200,6 +200,7 @@ class SweepLaunch:
                 search_alg=self._searcher(journal),
                 scheduler=sweep_scheduler(plan, journal),
                 num_samples=plan.trials,
+                max_concurrent_trials=plan.trials,  # no limit; without a number Tune starts one process at a time
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
