@@ -247,6 +247,7 @@ class SweepLaunch:
     def report(self, config: Mapping[str, Any], report: SettingReport) -> None:
         """Take in a step of a trial; one that was made again, as its process died before it was kept, once."""
         self.ledger.add(report.spans)
+        self.ledger.slots = max(self.ledger.slots, self.resources.slots())  # an autoscaler may have added nodes
         setting = self.setting(config)
         if not self.tables.add(setting, report.step, report.rows, report.finished, report.rankings):
             return

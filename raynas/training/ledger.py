@@ -33,7 +33,7 @@ class Ledger:
     shared weights as another of the same list (`Supernet.shared_forms`) is not evaluated, and its images do not count.
 
     Args:
-        slots: How many actors can work at the same time.
+        slots: How many actors can work at the same time; the most there were, where nodes come and go.
     """
 
     slots: int = 1
