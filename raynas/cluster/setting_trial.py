@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import ray
 from ray import tune
 
 from raynas.cluster import PROCESS_BEGAN
@@ -91,6 +92,11 @@ class SweepShared:
 _process_started_work = False
 
 
+def _node() -> str:
+    """Return Ray's id of the node that this process is on."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
 class SettingTrial(tune.Trainable):
     """Trains one setting with every seed in turn; the state of the trial lies in its record, not with Tune.
 
@@ -105,7 +111,7 @@ class SettingTrial(tune.Trainable):
         self._shared = SweepShared(**shared)
         prepare_process(self._shared.threads)
         self._begin(config)
-        self._startup = [] if _process_started_work else [Span("startup", PROCESS_BEGAN, time.time())]
+        self._startup = [] if _process_started_work else [Span("startup", PROCESS_BEGAN, time.time(), _node())]
         _process_started_work = True
 
     def _begin(self, config: dict[str, Any]) -> None:
@@ -136,7 +142,7 @@ class SettingTrial(tune.Trainable):
         rows = [self._step(seed, run) for seed, run in runs.items() if not run.finished]
         finished = all(run.finished for run in runs.values())
         rankings = {seed: run.ranking() for seed, run in runs.items()} if finished else None
-        spans = [*self._startup, Span("train", start, time.time())]
+        spans = [*self._startup, Span("train", start, time.time(), _node())]
         self._startup = []
         report = SettingReport(self._name, self._at, rows, self._told(), spans, finished, False, rankings)
         states: dict[str, Any] = {str(seed): run.state_dict() for seed, run in runs.items()}

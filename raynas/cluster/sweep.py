@@ -38,6 +38,8 @@ from raynas.tracking.wandb import WandbTracker, choose_mode
 from raynas.training.ledger import Ledger, Span
 from raynas.training.record import Record
 
+MOST_WAITING = 500
+"""How many trials wait for a place or train at the same time at most."""
 MOST_FAILURES = 3
 """How often a trial is started again after its process died."""
 
@@ -207,6 +209,8 @@ class SweepLaunch:
                 search_alg=None if copies else self._searcher(journal),
                 scheduler=sweep_scheduler(plan, journal),
                 num_samples=1 if copies else plan.trials,
+                # many side by side; without a number Tune starts one process of a search at a time
+                max_concurrent_trials=None if copies else min(plan.trials, MOST_WAITING),
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
@@ -275,6 +279,7 @@ class SweepLaunch:
         for earlier in report.before:
             self.report(config, earlier)
         self.ledger.add(report.spans)
+        self.ledger.slots = max(self.ledger.slots, self.resources.slots())  # an autoscaler may have added nodes
         setting = self.setting(config)
         if not self.tables.add(setting, report.step, report.rows, report.finished, report.rankings):
             return

@@ -17,11 +17,12 @@ WORK = ("startup", "train", "score", "standalone")
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of one process's time: what it did, from when to when (seconds since the epoch)."""
+    """A stretch of one process's time: what it did, from when to when (seconds since the epoch), and on which node."""
 
     phase: str
     start: float
     end: float
+    node: str = ""
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Ledger:
     shared weights as another of the same list (`Supernet.shared_forms`) is not evaluated, and its images do not count.
 
     Args:
-        slots: How many actors can work at the same time.
+        slots: How many actors can work at the same time; the most there were, where nodes come and go.
     """
 
     slots: int = 1
@@ -67,6 +68,8 @@ class Ledger:
     def summary(self, until: float | None = None) -> dict[str, Any]:
         """Return the totals: images, wall seconds, process seconds a phase, overhead.
 
+        ``node_seconds`` is there where processes told on which node (Ray's id) they worked.
+
         ``overhead_percent`` is the share of the wall-clock time in which no process trained, scored or started;
         ``busy_percent`` the share of all slots' time that was training and scoring. Both are taken up to now; drawing
         the page and stopping Ray come after. Of a run that was killed and went on, images are all that its results
@@ -75,9 +78,12 @@ class Ledger:
         end = until if until is not None else time.time()
         wall = max(end - self.began, 1e-9)
         seconds: dict[str, float] = {}
+        nodes: dict[str, float] = {}
         mine = [span for span in self.spans if span.end > self.began]  # others are of a process that was killed
         for span in mine:
             seconds[span.phase] = seconds.get(span.phase, 0.0) + span.end - span.start
+            if span.node:
+                nodes[span.node] = nodes.get(span.node, 0.0) + span.end - span.start
         covered = _covered([s for s in mine if s.phase in WORK], self.began, end)
         busy = sum(seconds.get(phase, 0.0) for phase in WORK if phase != "startup")
         return {
@@ -86,6 +92,7 @@ class Ledger:
             "images_standalone": self.images_standalone,
             "wall_seconds": round(wall, 3),
             "process_seconds": {phase: round(value, 3) for phase, value in sorted(seconds.items())},
+            **({"node_seconds": {node: round(value, 3) for node, value in sorted(nodes.items())}} if nodes else {}),
             "overhead_percent": round(100 * (1 - covered / wall), 2),
             "busy_percent": round(100 * busy / (self.slots * wall), 2),
             "slots": self.slots,
