@@ -137,11 +137,14 @@ class SweepSettings(_Part):
         return found or [*self._clashes(), *self._unused()]
 
     def _unused(self) -> list[str]:
-        """Return the options that were given and that nothing looks at."""
+        """Return the options that were set and that nothing looks at."""
         found = []
         for section, given, used in (("stop", self.stop, _STOP_USES), ("search", self.search, _SEARCH_USES)):
-            unused = [] if given is None else sorted(given.model_fields_set - {"name", *used[given.name]})
-            found += [f"'sweep.{section}.{key}': {given.name} has no use for it" for key in unused if given is not None]
+            if given is None:
+                continue
+            changed = [key for key, field in type(given).model_fields.items() if getattr(given, key) != field.default]
+            unused = [key for key in changed if key not in ("name", *used[given.name])]
+            found += [f"'sweep.{section}.{key}': {given.name} has no use for it" for key in unused]
         return found
 
     def _wrong_ranges(self) -> list[str]:

@@ -88,13 +88,39 @@ def test_a_warm_start_is_as_if_trained_from_the_beginning(tmp_path: Path) -> Non
     begun = steps(whole)
     neutral = made(ONE)
     steps(neutral, 2)
-    warm = snapshot(neutral, tmp_path / "warm.pt")["root"]
+    warm = snapshot(neutral, tmp_path / "warm.pt")
     run = made(landmark, warm, ("sampler", "sharing", "curriculum"))
     found = steps(run)
-    ranked = ("kendall_tau", "loss", "spearman", "images_trained", "landmark_lambda", "round")
+    ranked = ("kendall_tau", "loss", "spearman", "images_trained", "images_scored", "landmark_lambda", "round")
     assert [[row[key] for key in ranked] for row in found] == [[row[key] for key in ranked] for row in begun[2:]]
     without = steps(neutral)
     assert [row["loss"] for row in without] != [row["loss"] for row in found]  # the term does set in
+
+
+def test_a_warm_start_leaves_the_optimizer_its_own_settings(tmp_path: Path) -> None:
+    warm = made(ONE)
+    steps(warm, 1)
+    state, losses = snapshot(warm, tmp_path / "warm.pt"), {}
+    for name, train in {
+        "same": {},
+        "decay": {"weight_decay": 0.5},
+        "no momentum": {"momentum": 0.0},
+        "plateau": {"schedule": "plateau"},
+    }.items():
+        run = made({**ONE, "train": {**ONE["train"], **train}}, state, ("sampler", "sharing"))
+        losses[name] = steps(run)[-1]["loss"]
+    assert len(set(losses.values())) == 4
+    assert losses["same"] == steps(warm)[-1]["loss"]
+
+
+def test_a_root_whose_sampler_ends_early_stays_ended(tmp_path: Path) -> None:
+    sampler = {"name": "greedy", "m": 2, "k": 1, "images": 20, "stop_change": 0.99, "check_every": 1}
+    run = made({**ONE, "method": {"sampler": sampler}, "train": {**ONE["train"], "root_rounds": 9}})
+    rows = steps(run)
+    assert len(rows) < 9
+    again = made(run.plan.config.model_dump(mode="json"))
+    again.load_state_dict(snapshot(run, tmp_path / "state.pt"))
+    assert again.finished
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,10 @@ SMALL: dict[str, Any] = {
 }
 
 
+EARLY = {"name": "greedy", "m": 2, "k": 1, "images": 20, "stop_change": 0.99, "check_every": 1}
+"""A sampler that soon asks to end."""
+
+
 def changed(**sweep: Any) -> dict[str, Any]:
     return {**SMALL, "sweep": {**SMALL["sweep"], **sweep}, "wandb": {"mode": "disabled"}}
 
@@ -196,3 +200,41 @@ def test_the_folder_explains_itself(result: SweepResult) -> None:
     assert config["sweep"]["keys"] == SMALL["sweep"]["keys"]
     again = raynas.load_sweep(result.path)
     assert again.dataframe().equals(result.dataframe())
+
+
+def test_trainings_of_unequal_length_do_not_wait_for_each_other(local_ray: None, tmp_path: Path) -> None:
+    """One setting ends before the rung; a sampler that ends early does so at another round with another seed."""
+    config = changed(
+        keys={"train.root_rounds": [1, 3, 4]},
+        controls={"greedy": {"method.sampler": EARLY, "method.regularizer": None, "train.root_rounds": 6}},
+        stop={"name": "halving", "grace": 2, "reduction": 2},
+        warm_start=None,
+    )
+    found = raynas.sweep({**config, "out": str(tmp_path / "unequal")})
+    states = {one["trial"]: (one["state"], one["steps"]) for one in found.settings}
+    assert states["t000"] == ("finished", 1)
+    assert sorted(states[name][0] for name in ("t001", "t002")) == ["finished", "stopped"]
+    rows = found.metrics
+    assert not rows.duplicated(["trial", "seed", "round"]).any()
+    assert rows[rows["trial"] == "greedy"]["round"].max() < 6
+    longest = found.dataframe()
+    assert longest["kendall_tau"].iloc[0] == longest[longest["state"] == "finished"]["kendall_tau"].max()
+
+
+@pytest.mark.parametrize("name", ["pbt", "pb2"])
+def test_values_change_while_trials_train(local_ray: None, tmp_path: Path, name: str) -> None:
+    config = changed(
+        keys={"method.regularizer.coefficient": {"loguniform": [0.1, 100]}},
+        search="random",
+        trials=4,
+        stop={"name": name, "every": 1, "quantile": 0.5},
+        seeds=[0],
+    )
+    found = raynas.sweep({**config, "out": str(tmp_path / name)})
+    searched = found.metrics[found.metrics["trial"].str.startswith("t0")]
+    assert (searched.groupby("trial")["coefficient"].nunique() > 1).any()
+    assert searched["coefficient"].between(0.1, 100).all()
+    last = searched.sort_values("round").groupby("trial").tail(1).set_index("trial")["coefficient"]
+    for one in found.settings[1:]:
+        assert one["values"]["method.regularizer.coefficient"] == last[one["trial"]]
+    assert all(one["state"] == "finished" for one in found.settings)

@@ -14,7 +14,7 @@ from raynas.cluster.setting_trial import NAME
 from raynas.cluster.sweep_journal import SweepJournal
 from raynas.cluster.sweep_plan import plan_sweep
 from raynas.config import load_config
-from raynas.errors import ConfigError
+from raynas.errors import ConfigError, RunError
 from raynas.settings import Choices, Interval, Setting, setting_of
 from tests.cluster.test_sweep import SMALL
 
@@ -49,6 +49,14 @@ def problems(sweep: dict[str, Any], **config: Any) -> str:
         ({"stop": "pbt"}, ["give every key a range of numbers"]),
         ({"stop": {"name": "pbt", "every": 1}, "search": "random", "keys": {"train.weight_decay": {"uniform": [0, 1]}}},
          ["train.weight_decay cannot change in the course of a training", "method.regularizer.coefficient"]),
+        ({"controls": {"t001": {}}}, ["a control cannot be called 't001'"]),
+        ({"controls": {"../x": {}, "warm": {}}}, ["'../x'", "'warm'"]),
+        ({"keys": {"search.budget": [10]}}, ["'sweep.keys.search.budget' makes no difference"]),
+        ({"keys": {"score.architectures": [10]}}, ["would change what rankings are measured on"]),
+        ({"stop": {"name": "asha", "quantile": 0.1}}, ["'sweep.stop.quantile': asha has no use for it"]),
+        ({"keys": {"method.regularizer.count": [6, 100000]}}, ["100000"]),
+        ({"warm_start": {"rounds": 2, "values": {"method.regularizer": None}}, "keys": {COEFFICIENT: [1, 2]}},
+         ["term would set in at 0.2 of the budget, and its first 0.4 is trained without"]),
         ({"warm_start": {"rounds": 5}}, ["of the root's 5 rounds 5 would be over"]),
         ({"warm_start": {"rounds": 1}, "keys": {"train.batch_size": [32]}}, ["another train.batch_size: 32 there, 64"]),
         ({"warm_start": {"rounds": 1}, "keys": {"train.heldout": [0.2]}}, ["another train.heldout"]),
@@ -113,6 +121,11 @@ def test_a_search_is_told_in_lots_in_the_order_of_asking(tmp_path: Path) -> None
     told = [("ask", "t000"), ("ask", "t001"), ("fail", ("t000", None)), ("tell", ("t001", 0.2))]
     assert inner.log == told
     assert one.suggest("c")[NAME] == "t002"
+
+    with pytest.raises(RunError, match="does not find again"):
+        lying = tmp_path / "other.jsonl"
+        lying.write_text((tmp_path / "journal.jsonl").read_text().replace("1.0", "7.5"))
+        searcher(Inner(), lying)
 
     # killed here: the other searcher is told the same, in the same order, and goes on
     again = Inner()
