@@ -36,7 +36,7 @@ SECONDS_EACH = 104
 PUBLISHED_BUDGETS = {"12,000 s": 12_000 // SECONDS_EACH, "20,000 s": 20_000 // SECONDS_EACH}
 SHORT_SHARE = 0.06
 """12 of 200 epochs."""
-SLOW = {"bohb": (100, 1000), "cmaes": (100, 1000), "tpe": (100, 1000), "nao": (100, 1000), "gp": (100, 100)}
+SLOW = {"bohb": (100, 1000), "cmaes": (100, 1000), "tpe": (100, 1000), "nao": (100, 300), "gp": (100, 100)}
 """Seeds and evaluations of those that take long: `gp` fits a process for each architecture, whatever the batch."""
 PUBLISHED = ("random", "reinforce", "regularized_evolution", "local", "evolution")
 REPORTED = {

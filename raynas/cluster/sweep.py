@@ -217,7 +217,8 @@ class SweepLaunch:
                 name="tune",
                 storage_path=str(folder),
                 callbacks=[SweepCallback(SweepHooks(self))],
-                checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_frequency=1),
+                # what a copy begins from may be a few rounds old
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=8 if copies else 2, checkpoint_frequency=1),
                 failure_config=tune.FailureConfig(max_failures=MOST_FAILURES),
                 verbose=0,
             ),

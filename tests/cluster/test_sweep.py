@@ -171,7 +171,6 @@ def test_tpe_finds_the_same_again(local_ray: None, tmp_path: Path) -> None:
     }
     more = {"search": {"name": "tpe", "batch": 2, "startup": 2}, "trials": 5, "stop": None, "seeds": [0]}
     config = changed(keys=keys, **more)
-    config["train"] = {**config["train"], "root_rounds": 2}
     first, again = (raynas.sweep({**config, "out": str(tmp_path / name)}) for name in ("a", "b"))
     values = [one["values"] for one in first.settings]
     assert values == [one["values"] for one in again.settings]

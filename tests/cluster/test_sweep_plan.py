@@ -122,9 +122,9 @@ def test_a_search_is_told_in_lots_in_the_order_of_asking(tmp_path: Path) -> None
     assert inner.log == told
     assert one.suggest("c")[NAME] == "t002"
 
+    lying = tmp_path / "other.jsonl"
+    lying.write_text((tmp_path / "journal.jsonl").read_text().replace("1.0", "7.5"))
     with pytest.raises(RunError, match="does not find again"):
-        lying = tmp_path / "other.jsonl"
-        lying.write_text((tmp_path / "journal.jsonl").read_text().replace("1.0", "7.5"))
         searcher(Inner(), lying)
 
     # killed here: the other searcher is told the same, in the same order, and goes on
