@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from raynas.cluster.plan import Plan
     from raynas.cluster.pool_actor import PoolProxy
+    from raynas.cluster.supernet_actor import RootSupernet
     from raynas.data import ImageData
 
 UNKNOWN = math.nan
@@ -179,7 +180,7 @@ class LandmarkSurvey:
                 f"there are {between:,.0f}: lower method.regularizer.feedback_budget or score.images",
             )
 
-    def after_round(self, done: int, actor: Any, pool: PoolProxy) -> tuple[Landmark, ...] | None:
+    def after_round(self, done: int, actor: RootSupernet, pool: PoolProxy) -> tuple[Landmark, ...] | None:
         """Add a lot of landmarks if one is due, and return all there are; None if none is due.
 
         Args:
@@ -193,7 +194,7 @@ class LandmarkSurvey:
 
         choice, plan = self._part.choice, self.plan
         lot = 1 + self._boundaries.index(done)
-        before = ray.get(actor.landmarks_after.remote(done))
+        before = ray.get(actor.call("landmarks_after", done))
         if before is not None:  # found by an earlier process of this run
             known = [Landmark(plan.space.parse(text), quality) for text, quality in before]
             self._take_in(plan.landmarks, known[len(plan.landmarks) :])
@@ -205,7 +206,7 @@ class LandmarkSurvey:
             assert plan.truth is not None  # a choice from a table without one is refused
             new = [Landmark(architecture, plan.truth.query(architecture, choice.metric)) for architecture in found]
         self._take_in(plan.landmarks, new)
-        ray.get(actor.keep_landmarks.remote(done, self.plan.landmarks))
+        ray.get(actor.call("keep_landmarks", done, self.plan.landmarks))
         return self.plan.landmarks
 
     def stopped(self, done: int) -> None:
@@ -221,7 +222,7 @@ class LandmarkSurvey:
             which = f"{sum(missed)} are not added: they were due after round {rounds}"
             print_line(self._console, "landmarks", f"{which}, and the sampler ended the training after round {done}")
 
-    def _best(self, lot: int, wanted: int, actor: Any, pool: PoolProxy) -> list[Architecture]:
+    def _best(self, lot: int, wanted: int, actor: RootSupernet, pool: PoolProxy) -> list[Architecture]:
         """Return the best that a search under the root finds: no landmarks, and nothing the ranking is measured on."""
         import ray
 
@@ -246,7 +247,7 @@ class LandmarkSurvey:
                 asked = searcher.ask()[: choice.feedback_budget - scored]
                 if not asked:
                     break
-                scores = ray.get(actor.score_to_train.remote(asked))
+                scores = ray.get(actor.call("score_to_train", asked))
                 searcher.tell(asked, [score.value(config.score.metric) for score in scores])
                 scored += len(asked)
         return [architecture for architecture, score in searcher.ranked if math.isfinite(score)][:wanted]
@@ -288,7 +289,7 @@ class LandmarkSurvey:
             yield from train_all(self.plan.space, forms, self._data, recipe, seeds, resources=self._resources)
             return
         for form in forms:
-            results, span = ray.get(idle.train_alone.remote(self.plan.space, form, recipe, seeds))
+            results, span = ray.get(idle.call("train_alone", self.plan.space, form, recipe, seeds))
             yield form, results, span
 
     def _recipe(self) -> StandaloneRecipe:

@@ -22,7 +22,7 @@ from raynas.cluster.pool_actor import start_pool
 from raynas.cluster.resources import Resources
 from raynas.cluster.session import ray_starting
 from raynas.cluster.storage import create_shared_folder, refuse_url
-from raynas.cluster.supernet_actor import start_supernet
+from raynas.cluster.supernet_actor import RootSupernet
 from raynas.cluster.truth_build import PARTIAL, Building
 from raynas.cluster.truth_plan import plan_configured
 from raynas.cluster.verification import verify
@@ -211,11 +211,11 @@ class Launch:
 
         with self.ledger.span("startup"):
             record = self.folder.record("root").absolute()
-            actor, self._kept = start_supernet(self.plan.root, self.data, self.resources, record)
-            problem: RunError | None = ray.get(actor.ready.remote())
+            actor = RootSupernet(self.plan.root, self.data, self.resources, record)
+            problem: RunError | None = ray.get(actor.call("ready"))
         if problem is not None:
             raise problem
-        coming = actor.run_round.remote(1, self.pool)
+        coming = actor.call("run_round", 1, self.pool)
         total = self.config.train.root_rounds
         for done in range(1, total + 1):
             report = ray.get(coming)
@@ -223,7 +223,7 @@ class Launch:
             more = done < total and not report.metrics["finished"]
             landmarks = self.survey.after_round(done, actor, self.pool) if more else None
             # the actor goes on with the next round, or the state, while the trackers take in this one
-            coming = actor.run_round.remote(done + 1, self.pool, landmarks) if more else actor.state_dict.remote()
+            coming = actor.call("run_round", done + 1, self.pool, landmarks) if more else actor.call("state_dict")
             self.recorder.expect(["root"])
             self.report(report)
             if not more:
@@ -231,7 +231,7 @@ class Launch:
                 break
         self.plan = self.survey.plan
         state: dict[str, Any] = ray.get(coming)
-        ray.kill(actor)
+        actor.end()
         save_state(state, self.folder.checkpoint("root"))
         return state
 

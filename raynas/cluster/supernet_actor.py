@@ -30,7 +30,7 @@ RETRIES = 3
 
 
 class SupernetActor:
-    """Trains and measures rounds; made remote by `start_supernet`.
+    """Trains and measures rounds; made remote by `RootSupernet`.
 
     Args:
         job: What to build and how to train it.
@@ -114,27 +114,28 @@ class RootSetting:
     folder: Path
 
 
-class RestartedSupernet(SupernetActor):
-    """A `SupernetActor` that Ray can start again: what it is made of is a reference that it follows itself.
+class RestartedSupernet:
+    """A `SupernetActor` that Ray can start again: made without arguments, as these may be lost.
 
-    Args:
-        setting: Where it lies.
+    What it is made of comes with every call, as a reference that is followed once.
     """
 
-    def __init__(self, setting: Stored[RootSetting]) -> None:
-        import ray
+    def __init__(self) -> None:
+        self._actor: SupernetActor | None = None
 
-        (reference,) = setting
-        found: RootSetting = ray.get(reference)
-        super().__init__(found.job, ray.get(found.data[0]), found.resources, found.folder)
+    def call(self, setting: Stored[RootSetting], method: str, *args: Any) -> Any:
+        """Call a method of the `SupernetActor`."""
+        if self._actor is None:
+            import ray
+
+            (reference,) = setting
+            found: RootSetting = ray.get(reference)
+            self._actor = SupernetActor(found.job, ray.get(found.data[0]), found.resources, found.folder)
+        return getattr(self._actor, method)(*args)
 
 
-def start_supernet(
-    job: SupernetJob, data: ObjectRef[ImageData], resources: Resources, folder: Path
-) -> tuple[Any, ObjectRef[RootSetting]]:
-    """Start the actor and return its handle, and what must be kept as long as it is to come back.
-
-    If its process dies it is started again and goes on from its record, and calls in flight are sent again.
+class RootSupernet:
+    """The root supernet in a process of its own; if that dies it goes on from its record, and so do calls in flight.
 
     Args:
         job: What to build.
@@ -142,8 +143,20 @@ def start_supernet(
         resources: What it reserves.
         folder: The folder of its record.
     """
-    import ray
 
-    setting = ray.put(RootSetting(job, [data], resources, folder))
-    actor: Any = ray.remote(**resources.options, max_restarts=-1, max_task_retries=RETRIES)(RestartedSupernet)
-    return actor.remote([setting]), setting
+    def __init__(self, job: SupernetJob, data: ObjectRef[ImageData], resources: Resources, folder: Path) -> None:
+        import ray
+
+        self._setting = ray.put(RootSetting(job, [data], resources, folder))
+        remote: Any = ray.remote(**resources.options, max_restarts=-1, max_task_retries=RETRIES)(RestartedSupernet)
+        self._handle = remote.remote()
+
+    def call(self, method: str, *args: Any) -> Any:
+        """Call a method of the `SupernetActor`; return a reference to its answer."""
+        return self._handle.call.remote([self._setting], method, *args)
+
+    def end(self) -> None:
+        """End the process."""
+        import ray
+
+        ray.kill(self._handle)

@@ -56,14 +56,18 @@ def curves_figure(result: SweepResult) -> Figure:
             style = "--" if label in result.sweep.controls else "-"
             mine = metrics[metrics["trial"].isin(names)]
             _draw(axes[0], mine, result.sweep.metric, label, colour, style)
-            if scheduled is not None and mine[scheduled].notna().any():
-                _draw(axes[1], _relative(mine, scheduled), scheduled, label, colour, style)
+            if scheduled is not None:  # of one setting: of several with other warm-ups a mean would be none's schedule
+                best = _best_of(result, names)
+                one = metrics[metrics["trial"] == best]
+                if one[scheduled].notna().any():
+                    _draw(axes[1], _relative(one, scheduled), scheduled, label, colour, style)
         if len(result.warm):
             _draw(axes[0], result.warm, result.sweep.metric, "before all of them", "#9a9da5", ":")
         axes[0].set(xlabel="round", ylabel=result.sweep.metric.replace("_", " "))
         axes[0].legend(fontsize=8)
         if scheduled is not None:
             axes[1].set(xlabel="round", ylabel=f"{scheduled.replace('_', ' ')}, share of its largest")
+            axes[1].set_title("of the best setting with each value")
     return figure
 
 
@@ -76,6 +80,11 @@ def _groups(result: SweepResult, key: str | None) -> dict[str, list[str]]:
     order = result.sweep.ranges[key].labels if key is not None else list(groups)  # type: ignore[union-attr]
     ordered = {label: groups[label] for label in order if label in groups}
     return {**ordered, **{name: [name] for name in result.sweep.controls}}
+
+
+def _best_of(result: SweepResult, names: list[str]) -> str:
+    """Return the best of some trials, one that was trained to the end if there is one."""
+    return next(str(trial) for trial in result.dataframe()["trial"] if trial in names)
 
 
 def _relative(rows: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -81,7 +81,7 @@ def test_a_root_whose_process_dies_goes_on(unbroken: Path, tmp_path: Path) -> No
             time.sleep(0.01)
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if (process / "cmdline").read_bytes().startswith((b"ray::SupernetActor", b"ray::RestartedSupernet")):
+                if (process / "cmdline").read_bytes().startswith(b"ray::RestartedSupernet"):
                     os.kill(int(process.name), signal.SIGKILL)
                     killed_one.set()
 
