@@ -33,7 +33,12 @@ _STOP_USES = {
     "pbt": ("every", "quantile"),
     "pb2": ("every", "quantile"),
 }
-_SEARCH_USES: dict[str, tuple[str, ...]] = {"grid": (), "random": (), "tpe": ("batch", "startup")}
+_SEARCH_USES: dict[str, tuple[str, ...]] = {
+    "grid": (),
+    "random": (),
+    "tpe": ("batch", "startup"),
+    "bohb": ("batch", "startup"),
+}
 
 
 class _Part(BaseModel):
@@ -43,12 +48,15 @@ class _Part(BaseModel):
 class SweepSearch(_Part):
     """How settings are found."""
 
-    name: Literal["grid", "random", "tpe"]
+    name: Literal["grid", "random", "tpe", "bohb"]
     batch: Annotated[
-        int, Field(ge=1, description="tpe: settings asked for before the results of any are told: results do not hang "
-                   "on which trial is faster")
-    ] = 4  # fmt: skip
-    startup: Annotated[int, Field(ge=1, description="tpe: random settings at first")] = 10
+        int,
+        Field(
+            ge=1,
+            description="tpe, bohb: settings asked for before results are told, which do not hang on who is faster then",
+        ),
+    ] = 4
+    startup: Annotated[int, Field(ge=1, description="tpe, bohb: random settings at first")] = 10
 
 
 class SweepStop(_Part):
@@ -105,7 +113,7 @@ class SweepSettings(_Part):
     search: Annotated[
         SweepSearch | None,
         BeforeValidator(_named),
-        Field(description="grid, random or tpe; null: grid where all keys have lists, else tpe"),
+        Field(description="grid, random, tpe or bohb; null: grid where all keys have lists, else tpe"),
     ] = None
     trials: Annotated[int | None, Field(ge=1, description="settings; null: all of a grid, else 20")] = None
     stop: Annotated[
@@ -180,6 +188,8 @@ class SweepSettings(_Part):
         if stop == "halving" and search not in ("grid", "random"):
             which = f"stop=halving decides over settings known from the start, search={search} finds them as it goes"
             problems.append(f"{which}; take stop=asha, or search=random")
+        if search == "bohb" and stop not in ("hyperband", "asha"):
+            problems.append("search=bohb learns from what is stopped early; give stop=hyperband or asha")
         if len(self.objectives) > 1 and stop is not None:
             problems.append("with several objectives nothing can be stopped early; leave sweep.stop out")
         if stop in LIVE and (lists or search != "random"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from optuna.storages.journal import JournalFileBackend
 from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from raynas.cluster.setting_trial import NAME
+from raynas.cluster.bohb_search import OVER, STEP, BohbSearch
+from raynas.cluster.setting_trial import NAME, PAYLOAD, SettingReport
 from raynas.cluster.sweep_journal import SweepJournal
 from raynas.errors import RunError
 from raynas.settings import Choices, Range, Setting, setting_of
@@ -121,7 +123,7 @@ class SettingSearcher(Searcher):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Note a report: of a trial that is stopped while it waits, Tune hands over none."""
         if trial_id in self._names:
-            self._latest[trial_id] = {key: float(result[key]) for key in self._objectives}
+            self._latest[trial_id] = self._told(result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Take in the end of a trial, with its last report; when a lot is complete, tell of it in order."""
@@ -130,7 +132,7 @@ class SettingSearcher(Searcher):
             return
         self._running.discard(name)
         last = self._latest.pop(trial_id, None)
-        told = last if result is None else {key: float(result[key]) for key in self._objectives}
+        told = last if result is None else self._told(result)
         self._ended[name] = None if error else told
         if self._running or (self._given % self._lot and self._given < self._total):
             return
@@ -138,6 +140,12 @@ class SettingSearcher(Searcher):
             if self._journal.completed(one, self._ended[one]):
                 self._tell_inner(one, self._ended[one])
         self._ended = {}
+
+    def _told(self, result: Mapping[str, Any]) -> dict[str, float]:
+        """Return what the search is told of a report: the objectives, the step, and whether it was the last."""
+        report: SettingReport | None = result.get(PAYLOAD)
+        place = {} if report is None else {STEP: report.step, OVER: report.finished}
+        return {**{key: float(result[key]) for key in self._objectives}, **place}
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         """Say that there is nothing to set: the objectives are known."""
@@ -153,12 +161,13 @@ class SettingSearcher(Searcher):
         raise NotImplementedError(checkpoint_path)
 
 
-def optuna_search(
-    ranges: Mapping[str, Range], objectives: Sequence[str], *, seed: int, startup: int, folder: Path
-) -> OptunaSearch:
-    """Return Tune's searcher that finds settings by Optuna's TPE, with a study that survives.
+def inner_search(
+    name: str, ranges: Mapping[str, Range], objectives: Sequence[str], *, seed: int, startup: int, folder: Path
+) -> Searcher:
+    """Return the searcher that finds settings, with an Optuna study that survives.
 
     Args:
+        name: ``tpe``: Ray's `OptunaSearch`; ``bohb``: `BohbSearch`.
         ranges: What each key may be.
         objectives: The measure that is raised, then costs that are lowered.
         seed: Of its draws.
@@ -166,13 +175,18 @@ def optuna_search(
         folder: The sweep's folder, where the study is kept; one that is there is written anew, from the journal.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     (folder / STUDY).unlink(missing_ok=True)
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / STUDY)))
+    drawn = stream_seed(seed, "sweep") % 2**32
+    if name == "bohb":
+        return BohbSearch(ranges, objectives[0], seed=drawn, startup=startup, storage=storage)
     many = len(objectives) > 1
     return OptunaSearch(
         space={key: one.distribution() for key, one in ranges.items()},
         metric=list(objectives) if many else objectives[0],
         mode=["max", *("min" for _ in objectives[1:])] if many else "max",
-        sampler=optuna.samplers.TPESampler(seed=stream_seed(seed, "sweep") % 2**32, n_startup_trials=startup),
-        storage=optuna.storages.JournalStorage(JournalFileBackend(str(folder / STUDY))),
+        sampler=optuna.samplers.TPESampler(seed=drawn, n_startup_trials=startup),
+        storage=storage,
         study_name="sweep",
     )

@@ -17,7 +17,7 @@ from raynas.cluster.lock import alone_in
 from raynas.cluster.resources import Resources
 from raynas.cluster.session import ray_starting
 from raynas.cluster.setting_schedulers import sweep_scheduler
-from raynas.cluster.setting_searcher import SettingSearcher, optuna_search
+from raynas.cluster.setting_searcher import SettingSearcher, inner_search
 from raynas.cluster.setting_trial import NAME, PAYLOAD, VALUES, SettingReport, SettingTrial
 from raynas.cluster.storage import create_shared_folder, refuse_url
 from raynas.cluster.sweep_journal import SweepJournal
@@ -231,7 +231,8 @@ class SweepLaunch:
         plan, sweep = self.plan, self.plan.sweep
         finder, inner = sweep.finder, None
         if plan.known is None:
-            inner = optuna_search(
+            inner = inner_search(
+                finder.name,
                 sweep.ranges,
                 sweep.objectives,
                 seed=plan.config.seed,

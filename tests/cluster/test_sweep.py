@@ -180,6 +180,20 @@ def test_tpe_finds_the_same_again(local_ray: None, tmp_path: Path) -> None:
     assert all(0.1 <= value <= 100 for value in coefficients)
 
 
+def test_bohb_on_hyperband(local_ray: None, tmp_path: Path) -> None:
+    config = changed(
+        keys={"method.regularizer.coefficient": {"loguniform": [0.1, 100]}},
+        search={"name": "bohb", "startup": 2},
+        stop={"name": "hyperband", "reduction": 2},
+        trials=6,
+        seeds=[0],
+    )
+    found = raynas.sweep({**config, "out": str(tmp_path / "bohb")})
+    assert len(found.settings) == 7
+    assert all(one["state"] in ("finished", "stopped") for one in found.settings)
+    assert found.settings[0]["state"] == "finished"
+
+
 def test_asha_and_several_objectives(local_ray: None, tmp_path: Path) -> None:
     found = raynas.sweep({**changed(stop={"name": "asha", "grace": 1, "reduction": 2}), "out": str(tmp_path / "asha")})
     assert all(one["state"] in ("finished", "stopped") for one in found.settings)

@@ -9,7 +9,7 @@ import pytest
 from ray.tune.search import Searcher
 
 import raynas
-from raynas.cluster.setting_searcher import SettingSearcher, optuna_search
+from raynas.cluster.setting_searcher import SettingSearcher, inner_search
 from raynas.cluster.setting_trial import NAME
 from raynas.cluster.sweep_journal import SweepJournal
 from raynas.cluster.sweep_plan import plan_sweep
@@ -46,6 +46,7 @@ def problems(sweep: dict[str, Any], **config: Any) -> str:
         ({"search": "grid", "keys": {COEFFICIENT: {"uniform": [1, 2]}}}, ["search=grid needs lists"]),
         ({"search": "tpe", "stop": "halving"}, ["take stop=asha, or search=random"]),
         ({"stop": {"name": "asha", "grace": 5}}, ["grace': is 5, and a trial has 5 rounds"]),
+        ({"search": "bohb", "stop": "halving"}, ["give stop=hyperband or asha"]),
         ({"stop": "pbt"}, ["give every key a range of numbers"]),
         ({"stop": {"name": "pbt", "every": 1}, "search": "random", "keys": {"train.weight_decay": {"uniform": [0, 1]}}},
          ["train.weight_decay cannot change in the course of a training", "method.regularizer.coefficient"]),
@@ -157,7 +158,7 @@ def test_optunas_search_is_the_same_again(tmp_path: Path) -> None:
     ranges = {COEFFICIENT: Interval(0.1, 100, log=True), SCHEDULE: Choices(("constant", "cosine_increase"))}
     found = []
     for _ in range(2):
-        search = optuna_search(ranges, ["kendall_tau"], seed=3, startup=2, folder=tmp_path)
+        search = inner_search("tpe", ranges, ["kendall_tau"], seed=3, startup=2, folder=tmp_path)
         drawn = []
         for number in range(6):
             drawn.append(dict(search.suggest(f"t{number}")))
@@ -165,3 +166,21 @@ def test_optunas_search_is_the_same_again(tmp_path: Path) -> None:
         found.append(drawn)
     assert found[0] == found[1]
     assert len({str(one) for one in found[0]}) == 6
+
+
+def test_bohb_takes_those_that_came_further_for_the_better(tmp_path: Path) -> None:
+    """Trials stopped after one step with high measures do not draw the search to where they are."""
+    ranges = {COEFFICIENT: Interval(0.0, 1.0)}
+    search = inner_search("bohb", ranges, ["kendall_tau"], seed=0, startup=8, folder=tmp_path)
+    drawn = []
+    for number in range(60):
+        value = float(search.suggest(f"t{number}")[COEFFICIENT])
+        drawn.append(value)
+        over = value > 0.5  # what is small is always stopped early, however good it looked
+        told = {"kendall_tau": value if over else 2.0 - value, "step": 9 if over else 1, "over": over}
+        search.on_trial_complete(f"t{number}", told)
+    assert sum(value > 0.5 for value in drawn[-30:]) >= 25
+    failed = inner_search("bohb", ranges, ["kendall_tau"], seed=0, startup=2, folder=tmp_path)
+    failed.suggest("t0")
+    failed.on_trial_complete("t0", error=True)
+    assert failed.suggest("t1")
