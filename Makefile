@@ -30,7 +30,7 @@ test-spaces: install  ## search every space once (a quarter of an hour; needs th
 	$(BIN)/python experiments/run_spaces.py
 
 bench: install  ## time everything against bare networks, write benchmarks/results and the README's tables (half an hour)
-	for name in step kernels scoring methods not_taken; do $(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json || exit; done
+	for name in step kernels scoring methods not_taken sweep; do $(BIN)/python benchmarks/$$name.py --out benchmarks/results/$$name.json || exit; done
 	$(BIN)/python benchmarks/prefix.py --full --out benchmarks/results/prefix.json
 	$(BIN)/python benchmarks/orchestration.py --out benchmarks/results/orchestration.json
 	$(BIN)/python benchmarks/table.py

@@ -53,7 +53,7 @@ class SweepSearch(_Part):
         int,
         Field(
             ge=1,
-            description="tpe, bohb: settings asked for before results are told, which do not hang on who is faster then",
+            description="tpe, bohb: settings asked for before results are told, so that these do not hang on speed",
         ),
     ] = 4
     startup: Annotated[int, Field(ge=1, description="tpe, bohb: random settings at first")] = 10
