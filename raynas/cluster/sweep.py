@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ from raynas.cluster.resources import Resources
 from raynas.cluster.session import ray_starting
 from raynas.cluster.setting_schedulers import sweep_scheduler
 from raynas.cluster.setting_searcher import SettingSearcher, inner_search
-from raynas.cluster.setting_trial import NAME, PAYLOAD, VALUES, SettingReport, SettingTrial
+from raynas.cluster.setting_trial import NAME, VALUES, SettingReport, SettingTrial
 from raynas.cluster.storage import create_shared_folder, refuse_url
+from raynas.cluster.sweep_callback import MOST_FAILURES, SweepCallback, SweepHooks
 from raynas.cluster.sweep_journal import SweepJournal
 from raynas.cluster.sweep_plan import SweepPlan, plan_sweep
 from raynas.cluster.warm_start import warm_states
@@ -40,8 +40,6 @@ from raynas.training.record import Record
 
 MOST_WAITING = 500
 """How many trials wait for a place or train at the same time at most."""
-MOST_FAILURES = 3
-"""How often a trial is started again after its process died."""
 
 
 def sweep(
@@ -81,51 +79,6 @@ def sweep(
     done = load_sweep(folder.path)
     print_sweep(console, done)
     return done
-
-
-@dataclass(frozen=True)
-class SweepHooks:
-    """What the driver is told by Tune; a pickled copy tells nobody (see `raynas.cluster.hooks.Hooks`).
-
-    Args:
-        launch: The sweep in progress; None in a pickled copy.
-    """
-
-    launch: SweepLaunch | None
-
-    def __deepcopy__(self, memo: dict[int, object]) -> SweepHooks:
-        return self
-
-    def __reduce__(self) -> tuple[type[SweepHooks], tuple[None]]:
-        return SweepHooks, (None,)
-
-
-class SweepCallback(tune.Callback):
-    """Hands reports, and the ends of trials, to the driver.
-
-    Args:
-        hooks: The driver.
-    """
-
-    def __init__(self, hooks: SweepHooks) -> None:
-        self._hooks = hooks
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        """Pass a report on."""
-        if self._hooks.launch is not None:
-            self._hooks.launch.report(trial.config, result[PAYLOAD])
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Pass the end of a trial on."""
-        if self._hooks.launch is not None:
-            self._hooks.launch.ended(str(trial.config[NAME]))
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Pass the failure of a trial on, once it is for good."""
-        if self._hooks.launch is not None and trial.num_failures > MOST_FAILURES:
-            self._hooks.launch.failed(trial.config, str(trial.get_error()))
 
 
 class SweepLaunch:
