@@ -128,7 +128,7 @@ class Launch:
             self._phases()
         except BaseException as error:
             self.recorder.finish({})
-            what = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            what = "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
             self.console.print(
                 f"{what}; `raynas resume {self.folder.path}` goes on from here{self._truth_kept()}",
                 highlight=False,

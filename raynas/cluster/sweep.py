@@ -130,7 +130,7 @@ class SweepLaunch:
             self._run_trials(data, warm)
             self.finish()
         except BaseException as error:
-            what = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            what = "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
             again = f"`raynas resume {self.folder.path}` goes on"
             self.console.print(f"{what}; {again}", highlight=False, soft_wrap=True)
             raise

@@ -26,13 +26,15 @@ def render(result: SweepResult) -> str:
     environment.filters["interval"] = _interval
     template = environment.from_string((resources.files("raynas.report") / "sweep.html.j2").read_text())
     table, sweep = result.dataframe(), result.sweep
+    ended = int(((table["state"] == "finished") & ~table["control"].astype(bool)).sum())
     return template.render(
         name=result.path.resolve().name,
         metric=sweep.metric,
         sweep=sweep,
         names=result.names,
         summary=result.summary,
-        importance_of_all=result.summary["finished"] - len(sweep.controls) < FEWEST,
+        ended=ended,
+        importance_of_all=ended < FEWEST,
         ledger=result.ledger,
         space=result.config.space.name,
         rows=table.to_dict("records"),
