@@ -8,11 +8,9 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from raynas.config import Config
 from raynas.errors import RaynasError, RunError, nearest
-from raynas.report.folder import RunFolder, write_whole
+from raynas.report.folder import write_whole
+from raynas.report.reader import FolderReader
 from raynas.report.search_result import SUMMARY, SearchResult
 from raynas.tracking.jsonl import read_jsonl
 
@@ -29,21 +27,12 @@ def number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-class Run:
+class Run(FolderReader):
     """A run folder as an object; nothing is read before it is asked for.
 
     Args:
         path: The run folder.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.folder = RunFolder(path)
-
-    @property
-    def config(self) -> Config:
-        """The resolved configuration."""
-        return Config.model_validate(yaml.safe_load(self.folder.config.read_text()))
 
     @property
     def space(self) -> Space:
@@ -128,24 +117,6 @@ class Run:
         return found
 
     @property
-    def summary(self) -> dict[str, Any]:
-        """What came out."""
-        found: dict[str, Any] = json.loads(self._existing(self.folder.summary).read_text())
-        return found
-
-    @property
-    def ledger(self) -> dict[str, Any]:
-        """What was spent."""
-        found: dict[str, Any] = json.loads(self._existing(self.folder.ledger).read_text())
-        return found
-
-    @property
-    def env(self) -> dict[str, Any]:
-        """Versions, git state, machine, command."""
-        found: dict[str, Any] = json.loads(self._existing(self.folder.env).read_text())
-        return found
-
-    @property
     def best(self) -> str | None:
         """The best architecture's string: of those trained stand-alone the one with the best validation accuracy."""
         best = self.summary["best"]
@@ -221,11 +192,6 @@ class Run:
         import pandas as pd
 
         return pd.read_parquet(self._existing(path))
-
-    def _existing(self, path: Path) -> Path:
-        if not path.exists():
-            raise RunError(f"{self.path} has no {path.name}: the run did not come that far")
-        return path
 
     def __repr__(self) -> str:
         if not self.folder.summary.exists():

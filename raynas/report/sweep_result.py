@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
-from raynas.config import Config
 from raynas.config_sweep import COSTS, MEASURES, SweepSettings
 from raynas.errors import RunError, nearest
 from raynas.ranking.intervals import mean_interval, paired_difference
-from raynas.report.folder import RunFolder, write_whole
+from raynas.report.folder import write_whole
+from raynas.report.reader import FolderReader
 from raynas.report.sweep_tables import SETTINGS, WARM
 from raynas.search.pareto import on_front
 from raynas.settings.setting import column_names
@@ -26,21 +25,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class SweepResult:
+class SweepResult(FolderReader):
     """A sweep's folder as an object; a sweep that is not over can be read, too.
 
     Args:
         path: The folder.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.folder = RunFolder(path)
-
-    @cached_property
-    def config(self) -> Config:
-        """The resolved configuration."""
-        return Config.model_validate(yaml.safe_load(self.folder.config.read_text()))
+    what = "sweep"
 
     @property
     def sweep(self) -> SweepSettings:
@@ -68,18 +60,6 @@ class SweepResult:
         if not path.exists():
             raise RunError(f"{self.path} has no {SETTINGS}: no trial of the sweep has reported yet")
         found: list[dict[str, Any]] = json.loads(path.read_text())
-        return found
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """What was tried and spent."""
-        found: dict[str, Any] = json.loads(self._existing(self.folder.summary).read_text())
-        return found
-
-    @property
-    def ledger(self) -> dict[str, Any]:
-        """What was spent."""
-        found: dict[str, Any] = json.loads(self._existing(self.folder.ledger).read_text())
         return found
 
     @property
@@ -253,11 +233,6 @@ class SweepResult:
     def warm(self) -> pd.DataFrame:
         """The reports of the supernets from which all trials went on."""
         return self.metrics[self.metrics["trial"] == WARM]
-
-    def _existing(self, path: Path) -> Path:
-        if not path.exists():
-            raise RunError(f"{self.path} has no {path.name}: the sweep did not come that far")
-        return path
 
     def __repr__(self) -> str:
         if not self.folder.summary.exists():
