@@ -33,18 +33,18 @@ SMALL: dict[str, Any] = {
     "data": "digits",
     "truth": "digits201",
     "method": {"regularizer": {"name": "landmark", "count": 6, "warmup": 0.2}},
-    "train": {"batch_size": 64, "round_images": 192, "root_rounds": 4, "heldout": 0.4},
+    "train": {"batch_size": 64, "round_images": 7680, "root_rounds": 4, "heldout": 0.4},
     "score": {"images": 32, "architectures": 30},
     "search": {"pool": {"capacity": 10, "candidates": 2, "rescore": 0}},
     "sweep": {
         "keys": {"method.regularizer.coefficient": [1, 10, 100, 1000]},
         "seeds": [0],
-        "stop": {"name": "halving", "grace": 2, "reduction": 2},
+        "stop": {"name": "halving", "grace": 3, "reduction": 2},
     },
     "wandb": {"mode": "disabled"},
 }
-STEPS = {"t000": 2, "t001": 2, "t002": 2, "t003": 2}
-"""Steps that every setting makes before the weaker half is stopped."""
+STEPS = {"t000": 3, "t001": 3, "t002": 3, "t003": 3}
+"""Steps that every setting makes before the weaker half is stopped: they take longer than a node's process to start."""
 
 THREE_NODES = """
 import json
