@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Machines:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What a check found; others may add rows (`with_rows`).
+    """What a check found.
 
     Args:
         lines: What is searched, on what, how: a key and a text each.
@@ -94,22 +94,6 @@ class CheckReport:
     def hours(self) -> float:
         """The same with as many processes at the same time as there are places for."""
         return sum(self.seconds(phase) / self.places_of(phase) for phase in self.phases) / 3600
-
-    def with_rows(
-        self, processes: Sequence[Processes] = (), phases: Sequence[Phase] = (), wandb_runs: int = 0
-    ) -> CheckReport:
-        """Return the report with further processes, phases and W&B runs.
-
-        Raises:
-            ConfigError: A process fits nowhere.
-        """
-        refuse_what_fits_nowhere(processes, self.machines)
-        return replace(
-            self,
-            processes=(*self.processes, *processes),
-            phases=(*self.phases, *phases),
-            wandb_runs=self.wandb_runs + wandb_runs,
-        )
 
 
 def check(

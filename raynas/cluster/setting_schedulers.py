@@ -208,6 +208,7 @@ def _domain(one: Range) -> Any:
 def sweep_scheduler(plan: SweepPlan, journal: SweepJournal) -> OnSettings:
     """Return the scheduler that a sweep asks for."""
     stop, metric = plan.sweep.stop, plan.sweep.metric
+    aim: dict[str, Any] = {"time_attr": TIME, "metric": metric, "mode": "max"}
     scheduler: OnSettings
     if stop is None:
         scheduler = Everyone()  # type: ignore[no-untyped-call]
@@ -217,23 +218,12 @@ def sweep_scheduler(plan: SweepPlan, journal: SweepJournal) -> OnSettings:
         halving.told_by(metric)
         scheduler = halving
     elif stop.name == "asha":
-        scheduler = Asha(
-            time_attr=TIME,
-            metric=metric,
-            mode="max",
-            max_t=plan.steps,
-            grace_period=stop.grace,
-            reduction_factor=stop.reduction,
-        )
+        scheduler = Asha(**aim, max_t=plan.steps, grace_period=stop.grace, reduction_factor=stop.reduction)
     elif stop.name == "hyperband":
-        scheduler = Hyperband(
-            time_attr=TIME, metric=metric, mode="max", max_t=plan.steps, reduction_factor=stop.reduction
-        )
+        scheduler = Hyperband(**aim, max_t=plan.steps, reduction_factor=stop.reduction)
     elif stop.name == "pbt":
         scheduler = Pbt(
-            time_attr=TIME,
-            metric=metric,
-            mode="max",
+            **aim,
             perturbation_interval=stop.every,
             quantile_fraction=stop.quantile,
             hyperparam_mutations={key: _domain(one) for key, one in plan.sweep.ranges.items()},
@@ -241,22 +231,14 @@ def sweep_scheduler(plan: SweepPlan, journal: SweepJournal) -> OnSettings:
         )
     elif stop.name == "pb2":
         scheduler = BanditPbt(
-            time_attr=TIME,
-            metric=metric,
-            mode="max",
+            **aim,
             perturbation_interval=stop.every,
             quantile_fraction=stop.quantile,
             hyperparam_bounds={key: list(one.examples) for key, one in plan.sweep.ranges.items()},
             log_config=False,
         )
     else:
-        scheduler = Median(
-            time_attr=TIME,
-            metric=metric,
-            mode="max",
-            grace_period=stop.grace,
-            min_samples_required=stop.least,
-        )
+        scheduler = Median(**aim, grace_period=stop.grace, min_samples_required=stop.least)
     if isinstance(scheduler, Copying):
         scheduler.bounded_by(plan.sweep.ranges)
     scheduler.watched_by(frozenset(setting.name for setting in plan.controls), journal)

@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 
 from raynas.cluster.check import CheckReport, check
-from raynas.cluster.check_costs import Phase, Processes
+from raynas.cluster.check_costs import Processes
 from raynas.cluster.check_done import Rehearsal
 from raynas.cluster.check_parts import rehearse
 from raynas.cluster.check_text import print_check
@@ -28,6 +28,7 @@ from raynas.methods.differentiable import DifferentiableSampler
 from raynas.methods.landmark import LandmarkRegularizer
 from raynas.networks import Supernet
 from tests.cluster.test_run import TINY
+from tests.cluster.test_sweep import SMALL as SWEPT
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK: dict[str, Any] = {
@@ -115,13 +116,12 @@ def test_hours_follow_from_what_was_measured(report: CheckReport) -> None:
     assert report.hours == pytest.approx(shared / 3600)
 
 
-def test_others_add_rows(report: CheckReport) -> None:
-    more = report.with_rows([Processes("sweep trials", 6, {"CPU": 2})], [Phase("sweep", budget=1000, at_once=6)], 6)
-    assert len(more.processes) == len(report.processes) + 1
-    assert more.process_hours > report.process_hours
-    assert more.wandb_runs == 12
-    with pytest.raises(ConfigError, match="5 CPUs fits nowhere"):
-        report.with_rows([Processes("sweep trials", 6, {"CPU": 5})])
+def test_a_sweep_is_counted_by_its_settings() -> None:
+    report = check(SWEPT)
+    assert [process.count for process in report.processes] == [2, 5]  # a warm start a seed; four settings and a control
+    warm, settings = report.phases
+    assert (warm.budget, settings.budget) == (2 * 192, 5 * 2 * 4 * 192)
+    assert {done.kind for done in report.rehearsal.parts} >= {"sampler", "regularizer"}
 
 
 def test_it_is_printed(report: CheckReport) -> None:
