@@ -83,6 +83,15 @@ class LocalRun:
         """Whether all rounds are trained."""
         return not self._turn
 
+    @property
+    def images(self) -> dict[str, int]:
+        """The images that all supernets have taken, trained and scored."""
+        workers = [self.root, *self.workers.values()]
+        return {
+            "images_trained": sum(worker.images_trained for worker in workers),
+            "images_scored": sum(worker.images_scored for worker in workers),
+        }
+
     def step(self) -> dict[str, Any]:
         """Train a round of the root, or a turn of partitions, and return the metrics of the whole run after it.
 
@@ -179,8 +188,7 @@ class LocalRun:
             **{key: value for key, value in trained[-1].items() if key not in _OF_ONE},
             "loss": fmean(float(one["loss"]) for one in trained),
             **measures,
-            "images_trained": sum(worker.images_trained for worker in workers),
-            "images_scored": sum(worker.images_scored for worker in workers),
+            **self.images,
             "budget": sum(worker.trainer.view.spent for worker in workers),
             "supernets": len(workers),
             "round": self.root.round + sum(len(level.turns) for level in self._levels),

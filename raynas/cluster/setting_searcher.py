@@ -13,9 +13,10 @@ from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
 
 from raynas.cluster.bohb_search import OVER, STEP, BohbSearch
-from raynas.cluster.setting_trial import NAME, PAYLOAD, SettingReport
+from raynas.cluster.setting_trial import NAME, PAYLOAD
 from raynas.cluster.sweep_journal import SweepJournal
 from raynas.errors import RunError
+from raynas.report.setting_report import SettingReport
 from raynas.settings import Choices, Range, Setting, setting_of
 from raynas.settings.ranges import label_of
 from raynas.streams import stream_seed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from raynas.cluster.plan import draft_plan, with_truth
 from raynas.cluster.sweep_plan import alike, setting_config
 from raynas.config import Config
 from raynas.data import ImageData
+from raynas.report.setting_report import SettingReport
 from raynas.settings.setting import column_names, values_of
 from raynas.training.checkpoint import load_state
 from raynas.training.ledger import Span
@@ -35,33 +37,6 @@ VALUES, LAST = "values", "last"
 """Keys of a state that hold what was set, where it may change in the course of a training, and the last objectives."""
 WORST = -1.0
 """What schedulers and searchers are told of a measure that is not a number; none is lower."""
-
-
-@dataclass(frozen=True)
-class SettingReport:
-    """What a step of a trial gave.
-
-    Args:
-        name: The setting's name.
-        step: The step, from 1.
-        rows: The metrics, a row a seed that made the step: lines of metrics.jsonl.
-        told: What schedulers and searchers are told: means over all seeds.
-        spans: When the process worked.
-        finished: Whether the trial has come to its end.
-        again: Whether the step was made before: by an earlier process.
-        before: Steps that an earlier process made and that are told again with this one.
-        rankings: At the end, each seed's ranking (architecture, score, truth, scorer).
-    """
-
-    name: str
-    step: int
-    rows: list[dict[str, Any]]
-    told: dict[str, float]
-    spans: list[Span]
-    finished: bool
-    again: bool
-    rankings: dict[int, dict[str, list[Any]]] | None = None
-    before: tuple[SettingReport, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +77,7 @@ class SettingTrial(tune.Trainable):
 
     What Tune keeps is which step a trial was at. Where steps after it are kept, they are reported again and not made
     again. With schedulers that let a trial go on as a copy of another, with other values, Tune keeps the whole state;
-    such a trial goes on where its record ends, and tells what it did before at its next step.
+    such a trial goes on where its record ends, and tells what it did before at its next step, or at its last.
     """
 
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
@@ -127,33 +102,39 @@ class SettingTrial(tune.Trainable):
         self._runs: dict[int, LocalRun] | None = None
         self._last: dict[int, dict[str, Any]] = {}
         self._before: tuple[SettingReport, ...] = ()
-        if shared.copies and self._record.done:
-            self._at = self._record.done
-            self._before = tuple(self._record.step(number) for number in range(1, self._at + 1))
+        kept = [replace(report, again=True) for report in self._record.steps()]
+        self._spent = Counter(kept[-1].spent if kept else {})
+        if shared.copies and kept:
+            self._at = kept[-1].step - kept[-1].finished  # a last step is told again, as there is none after it
+            self._before = tuple(report for report in kept if report.step <= self._at)
 
     def step(self) -> dict[str, Any]:
         """Make a step with every seed, or report one that is kept."""
         start = time.time()
-        kept = None if self._shared.copies else self._record.step(self._at + 1)
         self._at += 1
-        if kept is not None:
-            return self._result(replace(kept, again=True))
+        before, self._before = self._before, ()
+        kept: SettingReport | None = self._record.step(self._at)
+        if kept is not None and (kept.finished or not self._shared.copies):
+            return self._result(replace(kept, again=True, before=before))
         runs = self._loaded()
         rows = [self._step(seed, run) for seed, run in runs.items() if not run.finished]
         finished = all(run.finished for run in runs.values())
         rankings = {seed: run.ranking() for seed, run in runs.items()} if finished else None
         spans = [*self._startup, Span("train", start, time.time(), _node())]
         self._startup = []
-        report = SettingReport(self._name, self._at, rows, self._told(), spans, finished, False, rankings)
+        report = SettingReport(
+            self._name, self._at, rows, self._told(), spans, finished, False, dict(self._spent), rankings
+        )
         states: dict[str, Any] = {str(seed): run.state_dict() for seed, run in runs.items()}
         states[LAST] = {str(seed): told for seed, told in self._last.items()}
         self._record.keep(self._at, report, {**states, VALUES: self.values} if self._shared.copies else states)
-        before, self._before = self._before, ()
         return self._result(replace(report, before=before))
 
     def _step(self, seed: int, run: LocalRun) -> dict[str, Any]:
         """Make a step with one seed and return the metrics after it."""
+        self._spent.subtract(run.images)
         metrics = run.step()
+        self._spent.update(run.images)
         self._last[seed] = {name: metrics[name] for name in self._shared.objectives}
         changing = {column_names(self.values)[key]: value for key, value in self.values.items() if self._shared.copies}
         return {"trial": self._name, "partition": self._name, "seed": seed, **metrics, **changing}

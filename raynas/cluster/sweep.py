@@ -17,7 +17,7 @@ from raynas.cluster.resources import Resources
 from raynas.cluster.session import ray_starting
 from raynas.cluster.setting_schedulers import sweep_scheduler
 from raynas.cluster.setting_searcher import SettingSearcher, inner_search
-from raynas.cluster.setting_trial import NAME, VALUES, SettingReport, SettingTrial
+from raynas.cluster.setting_trial import NAME, VALUES, SettingTrial
 from raynas.cluster.storage import create_shared_folder, refuse_url
 from raynas.cluster.sweep_callback import MOST_FAILURES, SweepCallback, SweepHooks
 from raynas.cluster.sweep_journal import SweepJournal
@@ -28,6 +28,7 @@ from raynas.config_sweep import LIVE
 from raynas.data import data
 from raynas.errors import RunError
 from raynas.report.folder import BEFORE, RunFolder, refuse_existing
+from raynas.report.setting_report import SettingReport
 from raynas.report.sweep_result import SweepResult, load_sweep
 from raynas.report.sweep_tables import SweepTables, trial_rows
 from raynas.report.sweep_text import print_sweep, print_sweep_header, trial_line
@@ -236,7 +237,7 @@ class SweepLaunch:
         self.ledger.add(report.spans)
         self.ledger.slots = max(self.ledger.slots, self.resources.slots())  # an autoscaler may have added nodes
         setting = self.setting(config)
-        if not self.tables.add(setting, report.step, report.rows, report.finished, report.rankings):
+        if not self.tables.add(setting, report):
             return
         if report.step == 1:
             self._begin_wandb(setting)

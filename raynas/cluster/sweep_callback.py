@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from ray import tune
 
-from raynas.cluster.setting_trial import NAME, PAYLOAD, SettingReport
+from raynas.cluster.setting_trial import NAME, PAYLOAD
+from raynas.report.setting_report import SettingReport
 
 MOST_FAILURES = 3
 """How often a trial is started again after its process died."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from raynas.config import Config
 from raynas.report.folder import RunFolder
+from raynas.report.setting_report import SettingReport
 from raynas.settings import Setting
 from raynas.settings.setting import column_names
 from raynas.tracking.jsonl import JsonlTracker, finite
@@ -32,6 +33,7 @@ class Trial:
         state: ``running``, ``finished`` (all its rounds), ``stopped`` (early) or ``failed``.
         error: Why it failed.
         rows: The metrics after the last step, a row a seed.
+        spent: The images that it took, trained and scored, with all seeds.
         rankings: By seed, the final ranking.
     """
 
@@ -41,6 +43,7 @@ class Trial:
     state: str = "running"
     error: str = ""
     rows: Sequence[Mapping[str, Any]] = ()
+    spent: Mapping[str, int] = field(default_factory=dict)
     rankings: Mapping[int, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
@@ -84,22 +87,22 @@ class SweepTables:
         self._warm = list(rows)
         self._log(rows)
 
-    def add(
-        self,
-        setting: Setting,
-        step: int,
-        rows: Sequence[Mapping[str, Any]],
-        finished: bool,
-        rankings: Mapping[int, Mapping[str, Sequence[Any]]] | None,
-    ) -> bool:
-        """Take in a step of a trial; say whether it was new."""
+    def add(self, setting: Setting, report: SettingReport) -> bool:
+        """Take in a step of a trial; say whether it was new.
+
+        A trial that goes on as a copy of one that is behind makes steps another time: those of before do not count.
+        """
         trial = self._trials.setdefault(setting.name, Trial(setting, setting.text(self._names)))
-        if step <= trial.steps:
-            return False
+        if report.step <= trial.steps:
+            if report.again:
+                return False
+            first = min((row["round"] for row in report.rows), default=math.inf)
+            self._rows = [row for row in self._rows if row["trial"] != setting.name or row["round"] < first]
         trial.setting, trial.text = setting, setting.text(self._names)  # population schedulers change the values
-        trial.steps, trial.rows, trial.rankings = step, rows, rankings or {}
-        trial.state = "finished" if finished else "running"
-        self._log(rows)
+        trial.steps, trial.rows, trial.rankings = report.step, report.rows, report.rankings or {}
+        trial.spent = report.spent
+        trial.state = "finished" if report.finished else "running"
+        self._log(report.rows)
         self._write_settings()
         return True
 
@@ -126,8 +129,7 @@ class SweepTables:
         before: dict[int, int] = {}
         for row in self._warm:
             before[row["seed"]] = max(before.get(row["seed"], 0), int(row[key]))
-        own = sum(int(row[key]) - before.get(row["seed"], 0) for trial in self._trials.values() for row in trial.rows)
-        return own + sum(before.values())
+        return sum(trial.spent.get(key, 0) for trial in self._trials.values()) + sum(before.values())
 
     def write(self) -> None:
         """Write what is known only at the end: sorted metrics, rankings and the summary."""
@@ -179,12 +181,13 @@ def trial_rows(rows: Sequence[Mapping[str, Any]], metric: str) -> list[dict[str,
         rows: A row a trial, round and seed.
         metric: The measure that the sweep is about.
     """
-    grouped: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    grouped: dict[tuple[str, int], dict[int, Mapping[str, Any]]] = {}
     for row in rows:
         if row["trial"] != WARM:
-            grouped.setdefault((row["trial"], int(row["round"])), []).append(row)
+            grouped.setdefault((row["trial"], int(row["round"])), {})[row["seed"]] = row
     found = []
-    for (trial, number), mine in grouped.items():
+    for (trial, number), by_seed in grouped.items():
+        mine = list(by_seed.values())
         told: dict[str, Any] = {"trial": trial, "round": number}
         for key in mine[0]:
             numbers = [float(row[key]) for row in mine if _is_number(row.get(key))]

@@ -1,7 +1,8 @@
 """`Record`: what a training has done, step by step, so that whoever goes on with it does nothing twice.
 
 A step counts once the state after it is written; what was written of a step before its state was (the process died
-between the two) is made again. So a training goes on from its record wherever it is started anew: when its process
+between the two) is made again. Steps may be missing: a training that went on as a copy of another is then at that
+one's step. So a training goes on from its record wherever it is started anew: when its process
 died, when the whole run was killed, on another node.
 """
 
@@ -29,22 +30,33 @@ class Record:
     @property
     def done(self) -> int:
         """How many steps are kept."""
-        return max((int(path.stem.partition("-")[2]) for path in self.folder.glob("state-*.pt")), default=0)
+        return max(self._numbers("state-*.pt"), default=0)
 
     def step(self, number: int) -> Any:
         """Return what a step (from 1) gave; None where it is not kept."""
         if number > self.done:
             return None
-        return pickle.loads((self.folder / f"step-{number}.pkl").read_bytes())
+        path = self._step(number)
+        return pickle.loads(path.read_bytes()) if path.is_file() else None
+
+    def steps(self) -> list[Any]:
+        """Return what the steps that are kept gave, in order."""
+        return [self.step(number) for number in sorted(self._numbers("step-*.pkl")) if number <= self.done]
 
     def keep(self, number: int, gave: Any, state: dict[str, Any]) -> None:
-        """Keep a step: what it gave, and the state after it, in the place of the one before."""
+        """Keep a step: what it gave, and the state after it, in the place of the one before.
+
+        It is the last: steps of a higher number, from which a copy has gone back, are forgotten.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"step-{number}.pkl"
+        path = self._step(number)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_bytes(pickle.dumps(gave))
         os.replace(temporary, path)
         self.keep_state(number, state)
+        for later in self._numbers("step-*.pkl"):
+            if later > number:
+                self._step(later).unlink(missing_ok=True)
 
     def keep_state(self, number: int, state: dict[str, Any]) -> None:
         """Keep another state after a step that is kept."""
@@ -70,6 +82,12 @@ class Record:
         except OSError:
             shutil.copy(self._state(self.done), temporary)
         os.replace(temporary, target)
+
+    def _numbers(self, pattern: str) -> list[int]:
+        return [int(path.stem.partition("-")[2]) for path in self.folder.glob(pattern)]
+
+    def _step(self, number: int) -> Path:
+        return self.folder / f"step-{number}.pkl"
 
     def _state(self, number: int) -> Path:
         return self.folder / f"state-{number}.pt"

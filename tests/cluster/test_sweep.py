@@ -251,3 +251,27 @@ def test_values_change_while_trials_train(local_ray: None, tmp_path: Path, name:
     for one in found.settings[1:]:
         assert one["values"]["method.regularizer.coefficient"] == last[one["trial"]]
     assert all(one["state"] == "finished" for one in found.settings)
+    assert not found.metrics.duplicated(["trial", "seed", "round"]).any()
+    longest = found.metrics.groupby("trial")["round"].max()
+    assert set(longest) == {1, 5}  # the warm start, and all others
+
+
+def test_values_that_change_are_gone_on_with(local_ray: None, tmp_path: Path) -> None:
+    out = tmp_path / "pbt"
+    config = changed(
+        keys={"method.regularizer.coefficient": {"loguniform": [0.1, 100]}},
+        search="random",
+        trials=3,
+        stop={"name": "pbt", "every": 1, "quantile": 0.5},
+        seeds=[0],
+        warm_start=None,
+    )
+    killed("sweep", {**config, "out": str(out)}, lambda: reports(out / "metrics.jsonl") >= 10)
+    before = {path.parent.name: int(path.stem.partition("-")[2]) for path in out.glob("trials/*/state-*.pt")}
+    assert set(before) == {"spos", "t000", "t001", "t002"}
+    done = raynas.resume(out)
+    assert isinstance(done, SweepResult)
+    assert [(one["state"], one["steps"]) for one in done.settings] == [("finished", 5)] * 4
+    spos = done.metrics[done.metrics["trial"] == "spos"]
+    assert spos["round"].tolist() == [1, 2, 3, 4, 5]
+    assert done.summary["images_trained"] >= 192 * (5 + sum(before.values()) - before["spos"])
