@@ -11,7 +11,8 @@ from typing import Any
 from rich.console import Console
 from torch import Tensor
 
-from raynas.cluster.header import header_lines, truth_text
+from raynas.cluster.configured import configured, wandb_tracker
+from raynas.cluster.header import header_lines
 from raynas.cluster.hooks import Hooks
 from raynas.cluster.landmarks import LandmarkSurvey
 from raynas.cluster.lock import alone_in
@@ -21,32 +22,28 @@ from raynas.cluster.plan import Plan, checked, draft_plan
 from raynas.cluster.pool_actor import start_pool
 from raynas.cluster.resources import Resources
 from raynas.cluster.session import ray_starting
-from raynas.cluster.storage import create_shared_folder, refuse_url
+from raynas.cluster.storage import create_shared_folder
 from raynas.cluster.supernet_actor import RootSupernet
-from raynas.cluster.truth_build import PARTIAL, Building
-from raynas.cluster.truth_plan import plan_configured
+from raynas.cluster.truth_phase import TruthPhase
 from raynas.cluster.verification import verify
-from raynas.config import Config, load_config
+from raynas.config import Config
 from raynas.errors import ConfigError, RunError
 from raynas.methods import Line
-from raynas.report.folder import BEFORE, RunFolder, refuse_existing
+from raynas.report.folder import BEFORE, RunFolder
 from raynas.report.run import Run, load
 from raynas.report.tables import RunTables, Tree, Verified
-from raynas.report.text import print_header, print_line, print_summary, training_progress
+from raynas.report.text import print_header, print_line, print_summary
 from raynas.search import Birth, PartitionRule, PartitionTree, PoolEntry, Searcher
 from raynas.search.found import Found
 from raynas.streams import stream
 from raynas.tracking import Recorder, Row
 from raynas.tracking.console import ConsoleTracker
 from raynas.tracking.jsonl import JsonlTracker
-from raynas.tracking.lines import Lines
-from raynas.tracking.wandb import WandbTracker, choose_mode
 from raynas.training.checkpoint import load_state, save_state
 from raynas.training.job import SupernetJob
 from raynas.training.ledger import Ledger, Span
 from raynas.training.weights import Version
 from raynas.training.worker import RoundReport
-from raynas.truth import truth
 
 
 def run(
@@ -69,13 +66,7 @@ def run(
         RunError: The run folder exists.
     """
     began = time.time()
-    name = Path(config).stem if isinstance(config, str | Path) else "run"
-    source = config.model_dump(mode="json") if isinstance(config, Config) else config
-    config = load_config(source, overrides, **keys)
-    if config.sweep is not None:
-        raise ConfigError(["it has a sweep section: `raynas sweep` tries its settings, sweep=null runs what is beside"])
-    refuse_url(config.out)
-    refuse_existing(config)
+    config, name = configured(config, overrides, keys, "run")
     console = console or Console(quiet=True)
     draft = draft_plan(config)
     with ray_starting(config.ray, draft.data) as wait_for_ray:
@@ -114,7 +105,7 @@ class Launch:
         self.resources = Resources.of(plan.config.ray)
         self.ledger = Ledger(began=began)
         self.recorder = self._recorder()
-        self.building: Building | None = None
+        self.truth = TruthPhase(plan, folder, self.resources, self.ledger, console)
         self.versions: dict[str, int] = {}
         self.rounds: dict[str, int] = {}
         self.lines: dict[str, Line] = {}
@@ -130,21 +121,11 @@ class Launch:
             self.recorder.finish({})
             what = "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"
             self.console.print(
-                f"{what}; `raynas resume {self.folder.path}` goes on from here{self._truth_kept()}",
+                f"{what}; `raynas resume {self.folder.path}` goes on from here{self.truth.kept}",
                 highlight=False,
                 soft_wrap=True,
             )
             raise
-
-    def _truth_kept(self) -> str:
-        """Return what becomes of a truth whose training was broken off; nothing where none was."""
-        if self.building is None or not self.building.missing:
-            return ""
-        done, total = len(self.building.done), len(self.building.wanted)
-        if not done:
-            return f"; none of the truth's {total} architectures was trained to the end"
-        again = "the same command" if self.config.out is None else "the same command with another out= beside it"
-        return f"; {done} of the truth's {total} architectures are trained, {again} continues with the others"
 
     def _phases(self) -> None:
         import ray
@@ -153,7 +134,7 @@ class Launch:
         self.data = ray.put(self.plan.data)
         self.pool = start_pool(self.config.search.pool.capacity, (self.folder.checkpoints / "pool.pkl").absolute())
         self.ledger.add([Span("startup", self.ledger.began, time.time())])
-        self.train_truth()
+        self.plan = self.truth.go(self.data)
         self.survey = LandmarkSurvey(self.plan, self.data, self.folder, self.ledger, self.console)
         self.plan = self.survey.begin()
         self.tables = RunTables(self.folder, self.plan.truth, self.config.truth.metric if self.config.truth else None)
@@ -165,45 +146,6 @@ class Launch:
         found = self.search(states)
         verified = self.verify(found)
         self.finish(found, verified)
-
-    def train_truth(self) -> None:
-        """Train the truth that the configuration asks for, and measure rankings against it from now on.
-
-        What earlier runs beside this one left unfinished of the same truth is taken over; files among it that cannot
-        be read are told, and left alone.
-        """
-        if self.config.truth is None or self.config.truth.train is None:
-            return
-        if self.folder.truth.is_file():  # the run goes on, and an earlier process of it trained the truth
-            self.plan = self.plan.measured_against(truth(self.folder.truth), self.config.truth.metric)
-            for row in Lines(self.folder.records / "truth.jsonl").before:
-                self.ledger.add([], standalone=row["images"])
-            return
-        others = sorted(self.folder.path.parent.glob(f"*/{self.folder.truth.name}{PARTIAL}"))
-        plan = plan_configured(self.config)
-        building = Building(plan, self.plan.data, self.folder.truth, resources=self.resources, others=others)
-        self.building = building
-        total = len(building.wanted)
-        for problem in building.skipped:
-            print_line(self.console, "truth", f"not taken over: {problem}")
-        if building.taken_over:
-            print_line(
-                self.console, "truth", f"{building.taken_over} of {total} architectures taken over from earlier runs"
-            )
-        launched, spent = time.time(), Lines(self.folder.records / "truth.jsonl")
-        self.ledger.add([], standalone=sum(row["images"] for row in spent.before))
-        with training_progress(self.console) as progress:
-            task = progress.add_task(f"{'truth':<9}", completed=len(building.done), total=total)
-            for _, results, span in building.train(self.data):
-                images = sum(result.images_trained for result in results)
-                self.ledger.add([span], standalone=images)
-                spent.append({"images": images})
-                progress.update(task, completed=len(building.done))
-        spent.close()
-        self.ledger.close_gap("startup", launched)
-        table = building.finish(f"truth.train of {self.folder.config}")
-        self.plan = self.plan.measured_against(table, self.config.truth.metric)
-        print_line(self.console, "truth", truth_text(self.plan, table, self.config.truth.metric))
 
     def train_root(self) -> dict[str, Any]:
         """Train the root supernet and return its worker's state."""
@@ -383,16 +325,7 @@ class Launch:
         (self.folder.path / BEFORE).unlink(missing_ok=True)
 
     def _recorder(self) -> Recorder:
-        config = self.config
         width = max(len(label) for label in ("root", *self.plan.partitions))
-        wandb = WandbTracker(
-            self.folder.path,
-            self.folder.path.name,
-            config.model_dump(mode="json"),
-            mode=choose_mode(config.wandb.mode),
-            project=config.wandb.project,
-            entity=config.wandb.entity,
-            earlier=self.earlier,
-        )
+        wandb = wandb_tracker(self.config, self.folder, self.earlier)
         console = ConsoleTracker(self.console, lambda label: self.plan.supernets[label].own_rounds, width)
         return Recorder([JsonlTracker(self.folder.metrics)], [console, wandb])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ray import ObjectRef, tune
@@ -53,37 +53,19 @@ def run_partition_trials(
     Raises:
         RunError: No surviving partition could be trained.
     """
-    labels, level = plan.levels[-1], len(plan.levels)
-    shutil.rmtree(folder.path / _experiment(plan, level), ignore_errors=True)  # of a process that was killed
+    labels, experiment = plan.levels[-1], "tune" if plan.depth == 1 else f"tune-{len(plan.levels)}"
     tunes = rule if isinstance(rule, TuneRule) else None
+    _clear(folder, experiment, None if tunes is None else labels)
     scheduler = TurnScheduler(rule, hooks, folder) if tunes is None else tune_scheduler(tunes, hooks, folder)
-    if tunes is not None:  # what was decided by which report came first is not decided again: the level begins anew
-        for place in (
-            *(folder.record(label) for label in labels),
-            *folder.records.glob("*~*"),
-            inherited_states(folder),
-        ):
-            shutil.rmtree(place, ignore_errors=True)
     copies = tunes is not None and tunes.copies
     kept = 4 + tunes.every if tunes is not None and tunes.copies else 2  # what a copy begins from may be that old
-    weights = {label: Weights.of(state["supernet"]) for label, state in parents.items()}
-    children = {label: plan.parents[label] for label in labels if plan.parents[label] in parents}
-    trainable = tune.with_parameters(  # the fields of Shared; the images are in the object store already
-        PartitionTrial,
-        jobs={label: plan.jobs[label] for label in labels},
-        data=data,
-        parents={label: weights[parent] for label, parent in children.items()},
-        parent_parts={label: parents[parent]["parts"] for label, parent in children.items()},
-        pool=pool,
-        records=folder.records.absolute(),
-        threads=plan.config.ray.cpus_per_trial,
-    )
+    trainable = _trainable(plan, folder, data=data, parents=parents, pool=pool)
     tuner = tune.Tuner(
         tune.with_resources(trainable, Resources.of(plan.config.ray).bundle),
         param_space={"partition": tune.grid_search(list(labels)), **({"lr_factor": 1.0} if copies else {})},
         tune_config=tune.TuneConfig(scheduler=scheduler, reuse_actors=True),
         run_config=tune.RunConfig(
-            name=_experiment(plan, level),
+            name=experiment,
             storage_path=str(folder.path.absolute()),
             callbacks=[ReportCallback(hooks)],
             checkpoint_config=tune.CheckpointConfig(num_to_keep=kept, checkpoint_frequency=1),
@@ -106,6 +88,37 @@ def run_partition_trials(
     return survivors
 
 
-def _experiment(plan: Plan, level: int) -> str:
-    """Return the name of Tune's own folder in the run's."""
-    return "tune" if plan.depth == 1 else f"tune-{level}"
+def _clear(folder: RunFolder, experiment: str, labels: Sequence[str] | None) -> None:
+    """Take away what a process that was killed has left with Tune, and the records of partitions that begin anew.
+
+    These are those that Tune's own schedulers train: what was decided by which report came first is not decided again.
+    """
+    shutil.rmtree(folder.path / experiment, ignore_errors=True)
+    if labels is not None:
+        records = [folder.record(label) for label in labels]
+        for place in (*records, *folder.records.glob("*~*"), inherited_states(folder)):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _trainable(
+    plan: Plan,
+    folder: RunFolder,
+    *,
+    data: ObjectRef[ImageData],
+    parents: Mapping[str, Mapping[str, Any]],
+    pool: PoolLike,
+) -> Any:
+    """Return what Tune trains, with the fields of `Shared`; the images are in the object store already."""
+    labels = plan.levels[-1]
+    weights = {label: Weights.of(state["supernet"]) for label, state in parents.items()}
+    children = {label: plan.parents[label] for label in labels if plan.parents[label] in parents}
+    return tune.with_parameters(
+        PartitionTrial,
+        jobs={label: plan.jobs[label] for label in labels},
+        data=data,
+        parents={label: weights[parent] for label, parent in children.items()},
+        parent_parts={label: parents[parent]["parts"] for label, parent in children.items()},
+        pool=pool,
+        records=folder.records.absolute(),
+        threads=plan.config.ray.cpus_per_trial,
+    )

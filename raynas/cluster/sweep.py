@@ -12,22 +12,23 @@ from typing import Any
 from ray import tune
 from rich.console import Console
 
+from raynas.cluster.configured import configured, wandb_tracker
 from raynas.cluster.lock import alone_in
 from raynas.cluster.resources import Resources
 from raynas.cluster.session import ray_starting
 from raynas.cluster.setting_schedulers import sweep_scheduler
 from raynas.cluster.setting_searcher import SettingSearcher, inner_search
 from raynas.cluster.setting_trial import NAME, VALUES, SettingTrial
-from raynas.cluster.storage import create_shared_folder, refuse_url
+from raynas.cluster.storage import create_shared_folder
 from raynas.cluster.sweep_callback import MOST_FAILURES, SweepCallback, SweepHooks
 from raynas.cluster.sweep_journal import SweepJournal
 from raynas.cluster.sweep_plan import SweepPlan, plan_sweep
 from raynas.cluster.warm_start import warm_states
-from raynas.config import Config, load_config
+from raynas.config import Config
 from raynas.config_sweep import LIVE
 from raynas.data import data
 from raynas.errors import RunError
-from raynas.report.folder import BEFORE, RunFolder, refuse_existing
+from raynas.report.folder import BEFORE, RunFolder
 from raynas.report.setting_report import SettingReport
 from raynas.report.sweep_result import SweepResult, load_sweep
 from raynas.report.sweep_tables import SweepTables, trial_rows
@@ -35,7 +36,6 @@ from raynas.report.sweep_text import print_sweep, print_sweep_header, trial_line
 from raynas.settings import Setting
 from raynas.settings.setting import short, values_of
 from raynas.tracking import Row
-from raynas.tracking.wandb import WandbTracker, choose_mode
 from raynas.training.ledger import Ledger, Span
 from raynas.training.record import Record
 
@@ -63,11 +63,7 @@ def sweep(
         RunError: The folder exists.
     """
     began = time.time()
-    name = Path(config).stem if isinstance(config, str | Path) else "sweep"
-    source = config.model_dump(mode="json") if isinstance(config, Config) else config
-    config = load_config(source, overrides, **keys)
-    refuse_url(config.out)
-    refuse_existing(config)
+    config, name = configured(config, overrides, keys, "sweep")
     console = console or Console(quiet=True)
     images = data(config.data.name, **config.data.options)
     with ray_starting(config.ray, images) as wait_for_ray:
@@ -105,16 +101,7 @@ class SweepLaunch:
         self.resources = Resources.of(plan.config.ray)
         self.ledger = Ledger(began=began)
         self.tables = SweepTables(folder, plan.config)
-        wandb = plan.config.wandb
-        self.wandb = WandbTracker(
-            folder.path,
-            folder.path.name,
-            plan.config.model_dump(mode="json"),
-            mode=choose_mode(wandb.mode),
-            project=wandb.project,
-            entity=wandb.entity,
-            earlier=trial_rows(earlier, plan.sweep.metric),
-        )
+        self.wandb = wandb_tracker(plan.config, folder, trial_rows(earlier, plan.sweep.metric))
 
     def go(self) -> None:
         """Try all settings; whatever ends it early, what is done so far is kept."""

@@ -60,10 +60,8 @@ class WandbTracker:
         project: The W&B project.
         entity: The W&B user or team.
         tags: Tags of every trial, beside its own.
-        logged: Of a run that is taken up again, by trial, the last round that W&B has been given; reports of rounds up
-            to it are not logged again.
         earlier: Of a run that is taken up again, the reports of before. Of those, what W&B lost when the process was
-            killed is logged again (offline that is most often everything); ``logged`` need not be given then.
+            killed is logged again (offline that is most often everything).
     """
 
     def __init__(
@@ -76,13 +74,12 @@ class WandbTracker:
         project: str,
         entity: str | None,
         tags: Sequence[str] | None = None,
-        logged: Mapping[str, int] | None = None,
         earlier: Sequence[Row] = (),
     ) -> None:
         self._folder, self._group, self._config = folder, group, dict(config)
         self._tags, self._disabled, self._complained = tuple(tags or ()), mode == "disabled", False
         settings = WandbSettings(folder, mode, project, entity, group)
-        self._runs = WandbRuns(settings, self._trial, dict(logged or {}), [(r, numbers(r)) for r in earlier])
+        self._runs = WandbRuns(settings, self._trial, [(r, numbers(r)) for r in earlier])
         self._trials: dict[str, TrialRun] = {}
         self._aside = Aside(self._complain)
 

@@ -58,7 +58,6 @@ class WandbRuns:
     Args:
         settings: Where they go.
         describe: Returns what a trial's run is called, when it begins.
-        logged: By trial, the last round that W&B was given before.
         earlier: Reports of before, each with its numbers, of which W&B may lack some.
     """
 
@@ -66,13 +65,12 @@ class WandbRuns:
         self,
         settings: WandbSettings,
         describe: Callable[[str], TrialRun],
-        logged: dict[str, int],
         earlier: Sequence[tuple[Row, Mapping[str, Any]]],
     ) -> None:
         self._settings, self._mode, self._describe = settings, settings.mode, describe
         self._ids = RunIds(settings.folder)
         self._runs: dict[str, Any] = {}
-        self._last = logged
+        self._last: dict[str, int] = {}
         """By trial, the last round that W&B was given."""
         self._here: dict[str, int] = {}
         """By trial, the last round that it was given by this process."""

@@ -16,9 +16,9 @@ import torch
 import raynas
 from raynas.cluster import truth_build, truth_plan
 from raynas.cluster.header import _intended_truth
-from raynas.cluster.launch import Launch
 from raynas.cluster.resources import Resources
 from raynas.cluster.truth_build import PARTIAL, Building, fingerprint
+from raynas.cluster.truth_phase import kept_text
 from raynas.cluster.truth_plan import TruthPlan, draw_distinct, plan_of
 from raynas.config import load_config
 from raynas.data import ImageData
@@ -279,9 +279,8 @@ def test_an_interruption_tells_what_is_kept(tmp_path: Path, rows: int, out: str 
     for _ in range(rows):
         next(trainings)
     trainings.close()
-    stopped: Any = SimpleNamespace(building=building, config=SimpleNamespace(out=out))
-    assert Launch._truth_kept(stopped).endswith(told)
-    assert bool(told) == bool(Launch._truth_kept(stopped))
+    assert kept_text(building, out).endswith(told)
+    assert bool(told) == bool(kept_text(building, out))
 
 
 def test_the_header_tells_what_will_be_trained(tmp_path: Path) -> None:
