@@ -22,8 +22,9 @@ $(STAMP): requirements.lock pyproject.toml
 demo: install  ## the first search: two to three minutes on two cores
 	$(BIN)/raynas run experiments/quickstart.yaml
 
-test: install  ## all tests, the fast ones first
-	$(BIN)/pytest
+test: install  ## all tests, the fast ones first and side by side
+	$(BIN)/pytest -m "not ray" --numprocesses auto --maxprocesses 8 --dist loadfile
+	$(BIN)/pytest -m ray
 
 test-spaces: install  ## search every space once (a quarter of an hour; needs the raw files, see experiments/prepare_data.py)
 	$(BIN)/python experiments/prepare_data.py
