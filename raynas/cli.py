@@ -139,6 +139,8 @@ def report(
     if found.config.sweep is not None:
         result = load_sweep(run_folder)
         result.write_report()
+        if figures is not None:
+            result.write_figures(figures)
         print_sweep(console, result)
         return
     found.write_report()

@@ -153,6 +153,12 @@ class SweepSettings(_Part):
             changed = [key for key, field in type(given).model_fields.items() if getattr(given, key) != field.default]
             unused = [key for key in changed if key not in ("name", *used[given.name])]
             found += [f"'sweep.{section}.{key}': {given.name} has no use for it" for key in unused]
+        if (
+            self.stop is not None
+            and self.stop.name == "hyperband"
+            and self.finder.batch != SweepSearch.model_fields["batch"].default
+        ):
+            found.append("'sweep.search.batch': with stop=hyperband lots are as large as its brackets; leave it out")
         return found
 
     def _wrong_ranges(self) -> list[str]:

@@ -13,7 +13,7 @@ import torch
 from raynas.cluster.check_costs import Phase, Processes, phases_of, processes_of, recipes_of, supernets_of
 from raynas.cluster.check_done import Rehearsal
 from raynas.cluster.check_parts import rehearse
-from raynas.cluster.check_sweep import phases_of_sweep, planned, processes_of_sweep, rehearsed
+from raynas.cluster.check_sweep import drafts_of, phases_of_sweep, planned, processes_of_sweep, rehearsed
 from raynas.cluster.cluster_file import ClusterFile, read_cluster
 from raynas.cluster.header import plan_lines
 from raynas.cluster.node_types import Fitting, NodeType, fits
@@ -123,8 +123,10 @@ def check(
         whole = planned(config)
         processes = processes_of_sweep(whole)
         refuse_what_fits_nowhere(processes, machines)
-        plan, rehearsal = rehearsed(whole)
-        lines, phases, runs = sweep_lines(config, whole.trials), phases_of_sweep(whole, plan), whole.trials + 1
+        drafts = drafts_of(whole)
+        plan, rehearsal = rehearsed(drafts)
+        phases = phases_of_sweep(whole, drafts, len(plan.root.ranking.architectures))
+        lines, runs = sweep_lines(config, whole.trials), whole.trials + 1
     else:
         plan = checked(draft_plan(config))
         processes = processes_of(plan)

@@ -74,7 +74,8 @@ def phases_of(plan: Plan) -> list[Phase]:
         total = landmarks.choice.total
         alone = total * landmarks.choice.seeds * _epochs(plan, recipes["landmarks"])
         found.append(Phase("landmarks", alone=alone, at_once=landmarks.choice.lots[0]))
-    found += _supernets(plan, each)
+    ranked = len(plan.root.ranking.architectures) or (config.score.architectures if config.truth is not None else 0)
+    found += supernet_phases(plan, ranked)
     found.append(Phase("search", scored=config.search.budget * each, at_once=_scorers(plan)))
     if "verify" in recipes:
         verify = config.search.verify
@@ -111,18 +112,26 @@ def _partitions(plan: Plan) -> list[int]:
     return [count for count in plan.partition.most(plan.space) if count > 1]
 
 
-def _supernets(plan: Plan, each: int) -> list[Phase]:
-    """Return the phases in which supernets are trained and measured."""
+def supernet_phases(plan: Plan, ranked: int) -> list[Phase]:
+    """Return the phases in which supernets are trained and measured: the root first.
+
+    Args:
+        plan: The plan of a run, or of a setting of a sweep.
+        ranked: How many architectures the root ranks.
+    """
     config, train = plan.config, plan.config.train
+    each = images_an_architecture(plan.root.protocol, plan.data)
     batch = min(train.batch_size, len(plan.root.split(plan.data.train)[0]))
     pool = config.search.pool.candidates + config.search.pool.rescore
-    ranked = len(plan.root.ranking.architectures) or (config.score.architectures if config.truth is not None else 0)
     rounds = train.root_rounds
     found = [Phase("root", rounds * train.round_steps * batch, rounds * (ranked + pool) * each)]
     ranked = config.score.partition_architectures or ranked
+    split = config.method.partition
+    yardstick = 0 if split is None or split.calibration == "none" else split.calibration_architectures
     for level, count in enumerate(_partitions(plan), 1):
         rounds = train.rounds_of_level(last=level == plan.depth)
-        scored = (rounds * (ranked + pool) + count * ranked) * each  # each is measured once as it inherits
+        # each is measured once as it inherits; yardsticks are scored by the root, and every round
+        scored = (rounds * (ranked + pool + yardstick) + count * (ranked + yardstick)) * each
         name = "partitions" if plan.depth == 1 else f"level {level}"
         found.append(Phase(name, rounds * train.partition_round_steps * batch, scored, at_once=count))
     return found

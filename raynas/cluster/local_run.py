@@ -22,7 +22,7 @@ from raynas.search.tune_rules import TuneRule
 from raynas.spaces import Space
 from raynas.streams import stream
 from raynas.training.probe import TrainedProbe
-from raynas.training.scoring import ScoreProtocol, score_architectures
+from raynas.training.scoring import ScoreProtocol
 from raynas.training.worker import RoundReport, SupernetWorker
 
 ROOT = "root"
@@ -168,13 +168,15 @@ class LocalRun:
         plan, settings = self.plan, self.plan.config.method.partition
         if settings is None or settings.calibration == "none":
             return plan
-        jobs = dict(plan.jobs)
-        for label in plan.levels[-1]:
-            draws = stream(plan.config.seed, "calibration", label)
-            drawn = yardstick(plan.partitions[label], draws, settings.calibration_architectures)
-            scores = score_architectures(self.root.supernet, self.root.data, drawn, plan.root.protocol)
-            values = tuple(score.value(plan.root.protocol.metric) for score in scores)
-            jobs[label] = replace(jobs[label], calibration=Calibration(settings.calibration, drawn, values))
+        seed, count, jobs = plan.config.seed, settings.calibration_architectures, dict(plan.jobs)
+        drawn = {
+            label: yardstick(plan.partitions[label], stream(seed, "calibration", label), count)
+            for label in plan.levels[-1]
+        }
+        scores = iter(self.root.score([architecture for lot in drawn.values() for architecture in lot]))
+        for label, lot in drawn.items():
+            values = tuple(next(scores).value(plan.root.protocol.metric) for _ in lot)
+            jobs[label] = replace(jobs[label], calibration=Calibration(settings.calibration, lot, values))
         return replace(plan, jobs=jobs)
 
     def _worker(self, label: str) -> SupernetWorker:
@@ -252,6 +254,7 @@ class LocalRun:
             for told in plain["turns"]:
                 self._levels[-1].turns.append(told)
                 self._decide(told)
+        self.root.images_scored = int(state["root"]["images_scored"])  # yardsticks scored again were counted before
 
 
 _OF_ONE = (

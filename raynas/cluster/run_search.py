@@ -109,6 +109,11 @@ def trained_supernets(run: Run, plan: Plan) -> Supernets:
     Raises:
         RunError: The run is not finished, or kept no supernet of one.
     """
+    if run.config.sweep is not None:
+        raise RunError(
+            f"{run.path} is the folder of a sweep, which keeps no weights; `raynas run CONFIG sweep=null "
+            "KEY=VALUE ...` trains one of its settings, to be searched"
+        )
     labels = run.summary["survivors"] or ["root"]
     jobs: dict[str, SupernetJob] = {}
     states = {}

@@ -27,6 +27,8 @@ from raynas.cluster.sweep_plan import SweepPlan
 from raynas.settings import Choices, HalvingRule, Range
 
 TIME = "training_iteration"
+_NEVER = 10**6
+"""A step that no trial reaches: trials come to their ends by themselves, which need not be the same."""
 
 
 class OnSettings(TrialScheduler):
@@ -51,13 +53,18 @@ class OnSettings(TrialScheduler):
             return str(TrialScheduler.CONTINUE)
         decision = str(super().on_trial_result(tune_controller, trial, result))
         if self.remembers and report.step <= self._journal.decided_at(name):
-            stopped = self._journal.stopped_at(name) == report.step
-            return str(TrialScheduler.STOP if stopped else TrialScheduler.CONTINUE)
+            if self._journal.stopped_at(name) == report.step:
+                return str(TrialScheduler.STOP)
+            self._pardon(trial)
+            return str(TrialScheduler.CONTINUE)
         if decision == TrialScheduler.STOP:
             self._journal.stopped(name, report.step)
         else:
             self._journal.went_on(name, report.step)
         return decision
+
+    def _pardon(self, trial: Trial) -> None:
+        """Forget that a trial was stopped: reports came in another order before, and it was not."""
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         """Pass the end of a trial on, but for controls."""
@@ -92,6 +99,9 @@ class Asha(OnSettings, ASHAScheduler):
 
 class Median(OnSettings, MedianStoppingRule):
     """Ray Tune's median rule."""
+
+    def _pardon(self, trial: Trial) -> None:
+        self._stopped_trials.discard(trial)
 
 
 class Hyperband(OnSettings, HyperBandScheduler):
@@ -218,9 +228,9 @@ def sweep_scheduler(plan: SweepPlan, journal: SweepJournal) -> OnSettings:
         halving.told_by(metric)
         scheduler = halving
     elif stop.name == "asha":
-        scheduler = Asha(**aim, max_t=plan.steps, grace_period=stop.grace, reduction_factor=stop.reduction)
+        scheduler = Asha(**aim, max_t=_NEVER, grace_period=stop.grace, reduction_factor=stop.reduction)
     elif stop.name == "hyperband":
-        scheduler = Hyperband(**aim, max_t=plan.steps, reduction_factor=stop.reduction)
+        scheduler = Hyperband(**aim, max_t=plan.steps, reduction_factor=stop.reduction, stop_last_trials=False)
     elif stop.name == "pbt":
         scheduler = Pbt(
             **aim,

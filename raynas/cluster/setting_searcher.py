@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, cycle, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ class SettingSearcher(Searcher):
         known: The settings there are; None where `inner` finds them.
         ranges: What each key may be.
         inner: Finds settings.
-        lot: How many it is asked for at a time.
+        lots: How many it is asked for at a time, in turn, and from the beginning again.
         total: How many it is asked for in all.
         objectives: What it is told, by name.
         journal: What was decided before, and where decisions are noted.
@@ -49,14 +50,15 @@ class SettingSearcher(Searcher):
         ranges: Mapping[str, Range],
         inner: Searcher | None,
         *,
-        lot: int,
+        lots: Sequence[int],
         total: int,
         objectives: Sequence[str],
         journal: SweepJournal,
     ) -> None:
         super().__init__(metric=objectives[0], mode="max")
         self._ready = [*controls, *(known or ())]
-        self._ranges, self._inner, self._lot, self._total = dict(ranges), inner, lot, total
+        self._ranges, self._inner, self._total = dict(ranges), inner, total
+        self._ends = set(takewhile(lambda end: end < total, accumulate(cycle(lots))))  # of lots, in settings found
         self._objectives, self._journal = tuple(objectives), journal
         self._names: dict[str, str] = {}  # Tune's ids of trials to settings' names
         self._latest: dict[str, dict[str, float]] = {}
@@ -102,7 +104,7 @@ class SettingSearcher(Searcher):
             return {NAME: setting.name, **({} if setting.control else self._sampled(setting.values))}
         if self._inner is None or self._given >= self._total:
             return str(Searcher.FINISHED)
-        if self._given % self._lot == 0 and (self._running or self._ended):
+        if self._given in self._ends and (self._running or self._ended):
             return None
         if self._given == len(self._found):
             self._ask_inner()
@@ -135,7 +137,7 @@ class SettingSearcher(Searcher):
         last = self._latest.pop(trial_id, None)
         told = last if result is None else self._told(result)
         self._ended[name] = None if error else told
-        if self._running or (self._given % self._lot and self._given < self._total):
+        if self._running or (self._given not in self._ends and self._given < self._total):
             return
         for one in sorted(self._ended):
             if self._journal.completed(one, self._ended[one]):

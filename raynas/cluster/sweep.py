@@ -39,9 +39,6 @@ from raynas.tracking import Row
 from raynas.training.ledger import Ledger, Span
 from raynas.training.record import Record
 
-MOST_WAITING = 500
-"""How many trials wait for a place or train at the same time at most."""
-
 
 def sweep(
     config: str | Path | Mapping[str, Any] | Config,
@@ -151,7 +148,7 @@ class SweepLaunch:
                 scheduler=sweep_scheduler(plan, journal),
                 num_samples=1 if copies else plan.trials,
                 # many side by side; without a number Tune starts one process of a search at a time
-                max_concurrent_trials=None if copies else min(plan.trials, MOST_WAITING),
+                max_concurrent_trials=None if copies else plan.at_once,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
@@ -185,7 +182,7 @@ class SweepLaunch:
             plan.known,
             sweep.ranges,
             inner,
-            lot=finder.batch,
+            lots=plan.lots,
             total=plan.trials - len(plan.controls),
             objectives=sweep.objectives,
             journal=journal,
@@ -221,11 +218,11 @@ class SweepLaunch:
         """Take in a step of a trial; one that was made again, as its process died before it was kept, once."""
         for earlier in report.before:
             self.report(config, earlier)
-        self.ledger.add(report.spans)
-        self.ledger.slots = max(self.ledger.slots, self.resources.slots())  # an autoscaler may have added nodes
         setting = self.setting(config)
         if not self.tables.add(setting, report):
             return
+        self.ledger.add(report.spans)
+        self.ledger.slots = max(self.ledger.slots, self.resources.slots())  # an autoscaler may have added nodes
         if report.step == 1:
             self._begin_wandb(setting)
         number = max(int(row["round"]) for row in report.rows)  # seeds whose sampler ended early may be behind

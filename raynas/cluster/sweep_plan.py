@@ -18,18 +18,24 @@ from raynas.config_sweep import LIVE, SweepSettings
 from raynas.data import ImageData
 from raynas.errors import ConfigError
 from raynas.settings import Choices, Setting, every_setting, random_settings
-from raynas.settings.halving import rungs
+from raynas.settings.halving import bracket_sizes, rungs
 from raynas.settings.setting import column_names, short
 from raynas.streams import stream
 
 DEFAULT_TRIALS = 20
+MOST_WAITING = 500
+"""How many trials wait for a place at the same time at most: Tune looks at each again and again."""
+_WAITS = ("halving", "hyperband")
+"""Ways of stopping under which trials wait for each other, and so all must have begun."""
 _DRAWN = 30
 """Random settings looked at before a search that finds them as it goes."""
 _TRIED = 8
 """So many networks and methods are run on two images, each kind once."""
 _SAME = ("space", "network", "data", "score.batch_norm", "method.sharing")
 """What a supernet that is trained once for all settings must have in common with each of them."""
-_SAME_TRAINING = ("batch_size", "round_images", "root_rounds", "heldout", "precision")
+_SAME_TRAINING = (
+    "batch_size", "round_images", "root_rounds", "heldout", "precision", "schedule", "warmup", "scoring_cost",
+)  # fmt: skip
 _KINDS = ("sampler", "regularizer", "curriculum", "sharing")
 
 
@@ -63,6 +69,23 @@ class SweepPlan:
     def trials(self) -> int:
         """How many settings are tried, the controls among them."""
         return len(self.controls) + ((self.sweep.trials or DEFAULT_TRIALS) if self.known is None else len(self.known))
+
+    @property
+    def at_once(self) -> int:
+        """How many trials wait for a place, for each other or train at the same time at most."""
+        stop = self.sweep.stop
+        return self.trials if stop is not None and stop.name in _WAITS else min(self.trials, MOST_WAITING)
+
+    @property
+    def lots(self) -> tuple[int, ...]:
+        """How many settings a search that learns is asked for at a time, in turn.
+
+        Where HyperBand stops, as many as a bracket holds: it halves whom it has as soon as all of them have reported.
+        """
+        stop = self.sweep.stop
+        if stop is not None and stop.name == "hyperband":
+            return bracket_sizes(self.steps, stop.reduction)
+        return (self.sweep.finder.batch,)
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -129,7 +152,8 @@ def plan_sweep(config: Config, images: ImageData) -> SweepPlan:
         told += _warm_problems(config, sweep, plans, images)
         told += _trial_runs(list(plans.values()))
     steps = max((steps_of(plan, sweep) for plan in plans.values()), default=0)
-    told += _stop_problems(sweep, steps, list(plans.values())) if plans else []
+    count = len(known) if known is not None else sweep.trials or DEFAULT_TRIALS
+    told += _stop_problems(sweep, steps, count, list(plans.values())) if plans else []
     if told:
         raise ConfigError(told, "the sweep")
     return SweepPlan(config, images, controls, known, searched, steps)
@@ -141,7 +165,9 @@ def steps_of(plan: Plan, sweep: SweepSettings) -> int:
     settings, turns = plan.config.train, 0
     for level in range(plan.depth):
         known = plan.rule is not None and level == 0
-        turns += plan.rule.longest() if known and plan.rule else settings.rounds_of_level(last=level == plan.depth - 1)
+        turns += (
+            plan.rule.most_turns() if known and plan.rule else settings.rounds_of_level(last=level == plan.depth - 1)
+        )
     return settings.root_rounds - before + turns
 
 
@@ -273,11 +299,16 @@ def kinds_of(plans: Sequence[Plan]) -> list[Plan]:
     return list(kinds.values())
 
 
-def _stop_problems(sweep: SweepSettings, steps: int, plans: Sequence[Plan]) -> list[str]:
+def _stop_problems(sweep: SweepSettings, steps: int, count: int, plans: Sequence[Plan]) -> list[str]:
     """Return why the way of stopping could never stop anything, or no trial ever come to its end."""
     stop = sweep.stop
     if stop is None:
         return []
+    if count < 2:
+        return ["'sweep.stop': one setting is tried, and there is none to compare it with; leave stop out"]
+    if stop.name == "median" and stop.least > count - 1:
+        beside = f"each of {count} settings has {count - 1} beside it"
+        return [f"'sweep.stop.least': is {stop.least}, and {beside}: none would ever be stopped"]
     fixed = [key for key in sweep.keys if stop.name in LIVE and key not in _live_keys(plans)]
     if fixed:
         allowed = ", ".join(sorted(_live_keys(plans)))

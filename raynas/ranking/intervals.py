@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 Floats = NDArray[np.float64]
+_EQUAL = 1e-9
+"""Differences no further apart are equal, but for rounding."""
 
 
 def mean_interval(values: ArrayLike) -> tuple[Floats, Floats, Floats]:
@@ -30,10 +32,11 @@ class Difference:
 
     Args:
         mean: The mean difference.
-        low: The low end of its 95 % t interval; NaN for a single pair.
+        low: The low end of its 95 % t interval; NaN for a single pair, and where all pairs differ equally, as they do
+            in measures of few values: from these nothing is learnt about how much pairs differ.
         high: The high end.
         probability: The probability that the mean difference is above 0, by the same t distribution (a flat prior);
-            NaN for a single pair.
+            NaN where there is no interval.
         pairs: How many pairs there are.
     """
 
@@ -51,9 +54,7 @@ def paired_difference(one: ArrayLike, other: ArrayLike) -> Difference:
     if not len(values):
         return Difference(float("nan"), float("nan"), float("nan"), float("nan"), 0)
     mean, low, high = (float(end) for end in mean_interval(values))
-    if len(values) < 2:
-        return Difference(mean, low, high, float("nan"), len(values))
+    if np.ptp(values) <= _EQUAL:
+        return Difference(mean, float("nan"), float("nan"), float("nan"), len(values))
     error = float(values.std(ddof=1) / np.sqrt(len(values)))
-    if error == 0:
-        return Difference(mean, low, high, float(mean > 0) if mean else 0.5, len(values))
     return Difference(mean, low, high, float(stats.t.cdf(mean / error, len(values) - 1)), len(values))

@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,21 @@ def write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text)
     os.replace(temporary, path)
+
+
+def write_figures(figures: Mapping[str, str], folder: Path) -> list[Path]:
+    """Write figures into a folder as SVG files, and return them.
+
+    Args:
+        figures: SVG texts by name.
+        folder: The folder; it is made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, text in figures.items():
+        paths.append(folder / f"{name}.svg")
+        paths[-1].write_text(text)
+    return paths
 
 
 def refuse_existing(config: Config) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raynas.errors import RaynasError, RunError, nearest
-from raynas.report.folder import write_whole
+from raynas.report.folder import write_figures, write_whole
 from raynas.report.reader import FolderReader
 from raynas.report.search_result import SUMMARY, SearchResult
 from raynas.tracking.jsonl import read_jsonl
@@ -167,12 +167,7 @@ class Run(FolderReader):
         """Write the page's figures into a folder as SVG files, and return them."""
         from raynas.report.figures import all_figures
 
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for name, svg in all_figures(self).items():
-            paths.append(folder / f"{name}.svg")
-            paths[-1].write_text(svg)
-        return paths
+        return write_figures(all_figures(self), folder)
 
     def space_of(self, label: str) -> Space:
         """Return the (sub)space of a supernet of the run."""

@@ -13,7 +13,7 @@ import numpy as np
 from raynas.config_sweep import COSTS, MEASURES, SweepSettings
 from raynas.errors import RunError, nearest
 from raynas.ranking.intervals import mean_interval, paired_difference
-from raynas.report.folder import write_whole
+from raynas.report.folder import write_figures, write_whole
 from raynas.report.reader import FolderReader
 from raynas.report.sweep_tables import SETTINGS, WARM
 from raynas.search.pareto import on_front
@@ -118,7 +118,9 @@ class SweepResult(FolderReader):
     def best(self) -> dict[str, Any]:
         """Return the best setting trained to the end: its row of `dataframe`, and its ``values`` by dotted key.
 
-        Controls are not among those that are searched. ``raynas.run(config, **best["values"])`` runs it.
+        Controls are not among those that are searched. ``raynas.run(config, sweep=None, **best["values"])`` runs it;
+        under ``pbt`` and ``pb2``, which change values while a trial trains, these are its last, and the whole history
+        is in `metrics`.
 
         Raises:
             RunError: None was trained to the end.
@@ -153,8 +155,10 @@ class SweepResult(FolderReader):
             A row each: ``trial``, ``setting``, ``round``, ``pairs``, ``difference`` of the measure with its 95 % t
             interval (``low``, ``high``), and ``probability`` that it is better (see `paired_difference`).
 
+            Nothing of settings that have no round in common with it.
+
         Raises:
-            RunError: There is no such setting, or it has no report.
+            RunError: There is no such setting.
         """
         import pandas as pd
 
@@ -228,6 +232,12 @@ class SweepResult(FolderReader):
 
         write_whole(self.folder.report, render(self))
         return self.folder.report
+
+    def write_figures(self, folder: Path) -> list[Path]:
+        """Write the page's figures into a folder as SVG files, and return them."""
+        from raynas.report.sweep_figures import all_figures
+
+        return write_figures(all_figures(self), folder)
 
     @property
     def warm(self) -> pd.DataFrame:

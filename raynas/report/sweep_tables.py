@@ -35,6 +35,7 @@ class Trial:
         rows: The metrics after the last step, a row a seed.
         spent: The images that it took, trained and scored, with all seeds.
         rankings: By seed, the final ranking.
+        changes: How often its values were changed while it trained.
     """
 
     setting: Setting
@@ -45,6 +46,7 @@ class Trial:
     rows: Sequence[Mapping[str, Any]] = ()
     spent: Mapping[str, int] = field(default_factory=dict)
     rankings: Mapping[int, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    changes: int = 0
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain values, without the rows."""
@@ -55,6 +57,7 @@ class Trial:
             "values": dict(self.setting.values),
             "state": self.state,
             "steps": self.steps,
+            "changes": self.changes,
             "error": self.error,
         }
 
@@ -98,13 +101,20 @@ class SweepTables:
                 return False
             first = min((row["round"] for row in report.rows), default=math.inf)
             self._rows = [row for row in self._rows if row["trial"] != setting.name or row["round"] < first]
-        trial.setting, trial.text = setting, setting.text(self._names)  # population schedulers change the values
+        trial.changes += self._changed(trial.rows, report.rows)
+        changed = f" (the last of {trial.changes + 1} values)" if trial.changes else ""
+        trial.setting, trial.text = setting, setting.text(self._names) + changed
         trial.steps, trial.rows, trial.rankings = report.step, report.rows, report.rankings or {}
         trial.spent = report.spent
         trial.state = "finished" if report.finished else "running"
         self._log(report.rows)
         self._write_settings()
         return True
+
+    def _changed(self, before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> bool:
+        """Say whether a population scheduler has changed the values, which such trials report with each step."""
+        names = self._names.values()
+        return bool(before and now) and any(before[0].get(name) != now[0].get(name) for name in names)
 
     def end(self, name: str) -> Trial:
         """Note that a trial is over, and return it: one that has not come to its end was stopped."""

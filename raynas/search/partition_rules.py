@@ -97,6 +97,10 @@ class PartitionRule(ABC):
         It is the length of its learning-rate schedule.
         """
 
+    def most_turns(self) -> int:
+        """Return how many turns there are where nobody ends early; `longest` unless only some train in a turn."""
+        return self.longest()
+
     def choose(self, able: tuple[str, ...]) -> tuple[str, ...]:
         """Return who trains the next turn, out of those that can, in order; all unless overridden.
 

@@ -18,6 +18,7 @@ All partitions stay alive while there is a budget; searched in the end are those
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -112,6 +113,10 @@ class ReinforceRule(PartitionRule):
         """Return the most that one partition can be drawn, the first turn included."""
         others = len(self.partitions) - 1
         return min(self.budget - others, int(self.most * self.budget / len(self.partitions) + 1e-9))
+
+    def most_turns(self) -> int:
+        """Return the turns of `draws` partitions that the budget pays for, after the first of all."""
+        return 1 + math.ceil((self.budget - len(self.partitions)) / self.draws)
 
     def _learn_first(self, gains: NDArray[np.float64]) -> None:
         scale = float(np.sqrt(np.mean(gains**2)))

@@ -81,3 +81,17 @@ def rungs(steps: int, grace: int, reduction: float) -> list[int]:
         found.append(round(at))
         at = max(at * reduction, at + 1)
     return found
+
+
+def bracket_sizes(steps: int, reduction: float) -> tuple[int, ...]:
+    """Return how many settings each bracket of Ray Tune's HyperBand holds, in the order in which it fills them.
+
+    Li et al., Hyperband (JMLR 2018): the fewer settings, the longer each is trained before any is stopped; those of the
+    first bracket all are to the end. A bracket whose settings would be stopped before the first step is left out.
+    """
+    halvings = round(math.log(steps) / math.log(reduction)) + 1
+    return tuple(
+        math.ceil(halvings / (times + 1) * reduction**times)
+        for times in range(halvings)
+        if int(steps * reduction**-times) > 0
+    )

@@ -124,6 +124,19 @@ def test_a_sweep_is_counted_by_its_settings() -> None:
     assert {done.kind for done in report.rehearsal.parts} >= {"sampler", "regularizer"}
 
 
+def test_each_setting_of_a_sweep_counts_for_itself() -> None:
+    base = {**SWEPT["sweep"], "stop": None, "warm_start": None, "controls": {}}
+    budgets = {}
+    for name, keys in {"up": [1, 6], "down": [6, 1], "searched": {"int": [1, 6]}}.items():
+        more = {"search": "random", "trials": 3} if name == "searched" else {}
+        report = check({**SWEPT, "sweep": {**base, "keys": {"train.root_rounds": keys}, **more}})
+        budgets[name] = report.phases[0].budget / 192
+    assert budgets["up"] == budgets["down"] == 2 * (1 + 6)
+    assert 2 * 3 * 1 <= budgets["searched"] <= 2 * 3 * 6
+    tpe = check({**SWEPT, "sweep": {**base, "keys": {"train.root_rounds": {"int": [1, 6]}}, "trials": 3}})
+    assert tpe.phases[0].budget == 2 * 3 * 6 * 192  # found as it goes: at most
+
+
 def test_it_is_printed(report: CheckReport) -> None:
     console = Console(width=150, record=True, file=io.StringIO())
     print_check(console, report)

@@ -65,16 +65,25 @@ def test_taken_up_anywhere_it_goes_on_exactly(config: dict[str, Any], tmp_path: 
         assert again.ranking() == run.ranking()
 
 
+CALIBRATED: dict[str, Any] = {
+    **PARTS,
+    "method": {"partition": {**PARTS["method"]["partition"], "calibration": "scale", "calibration_architectures": 5}},
+    "search": {"name": "random", "budget": 1, "pool": TINY["search"]["pool"], "verify": {"top": 0}},
+}
+
+
 @pytest.mark.ray
 def test_it_is_the_run_on_ray(local_ray: None, tmp_path: Path) -> None:
-    on_ray = raynas.run({**PARTS, "wandb": {"mode": "disabled"}, "out": str(tmp_path / "run")})
-    run = made(PARTS)
+    on_ray = raynas.run({**CALIBRATED, "wandb": {"mode": "disabled"}, "out": str(tmp_path / "run")})
+    run = made(CALIBRATED)
     rows = steps(run)
     metrics = on_ray.metrics
     root = metrics[metrics["trial"] == "root"].iloc[-1]
     assert rows[0]["kendall_tau"] == root["kendall_tau"]
     assert rows[-1]["kendall_tau"] == on_ray.summary["ranking"]["run"]["kendall_tau"]
     assert rows[-1]["images_trained"] == on_ray.ledger["images_trained"]
+    one = on_ray.config.score.images  # a single architecture is scored in the search
+    assert rows[-1]["images_scored"] + one == on_ray.ledger["images_scored"]
     merged = on_ray.ranking[on_ray.ranking["trial"] == "run"]
     found = run.ranking()
     assert found["score"] == merged["score"].tolist()

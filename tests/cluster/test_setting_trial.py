@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from ray import tune
+from rich.console import Console
 
 import raynas
 from raynas.cluster.setting_trial import NAME, PAYLOAD, SettingTrial
+from raynas.cluster.sweep import SweepLaunch
+from raynas.cluster.sweep_plan import plan_sweep
 from raynas.config import load_config
 from raynas.report.folder import RunFolder
 from raynas.report.setting_report import SettingReport
@@ -25,7 +29,7 @@ KEY = "method.regularizer.coefficient"
 ROUND = 192
 """Images that a step trains."""
 CONFIG = load_config(
-    SMALL,
+    {**SMALL, "wandb": {"mode": "disabled"}},
     sweep={"keys": {KEY: {"loguniform": [0.1, 100]}}, "search": "random", "trials": 2, "seeds": [0],
            "stop": {"name": "pbt"}},
 )  # fmt: skip
@@ -125,3 +129,15 @@ def test_one_that_had_come_to_its_end_says_so_once(local_ray: None, tmp_path: Pa
     pd.testing.assert_frame_equal(pd.DataFrame(last.rows), pd.DataFrame(whole[-1].rows))
     assert last.rankings == whole[-1].rankings
     assert rounds(told(tmp_path, [last])) == [1, 2, 3, 4, 5]
+
+
+def test_what_is_told_again_is_booked_once(local_ray: None, tmp_path: Path) -> None:
+    """A process that dies between its report and Tune's note of it reports the step again."""
+    folder = RunFolder(tmp_path / "told")
+    folder.path.mkdir()
+    launch = SweepLaunch(plan_sweep(CONFIG, raynas.data("digits")), folder, Console(quiet=True), 0.0)
+    (report,) = steps(trial(tmp_path / "records", "t000", 1.0), 1)
+    for one in (report, replace(report, again=True)):
+        launch.report({NAME: "t000", KEY: 1.0}, one)
+    assert launch.ledger.spans == report.spans
+    launch.tables.close()

@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 import yaml
 from scipy import stats
+from typer.testing import CliRunner
 
 import raynas
+from raynas.cli import app
 from raynas.cluster.local_run import LocalRun
 from raynas.cluster.plan import draft_plan, with_truth
 from raynas.cluster.sweep_plan import setting_config
@@ -127,6 +129,14 @@ def test_importance_and_page(result: SweepResult) -> None:
     assert str(result.best()["setting"]) in repr(result)
 
 
+def test_a_sweeps_folder_is_not_searched_and_gives_its_figures(result: SweepResult, tmp_path: Path) -> None:
+    with pytest.raises(raynas.errors.RunError, match="folder of a sweep"):
+        raynas.load(result.path).search("random", budget=5)
+    done = CliRunner().invoke(app, ["report", str(result.path), "--figures", str(tmp_path / "svg")])
+    assert done.exit_code == 0
+    assert {path.stem for path in (tmp_path / "svg").glob("*.svg")} == {"curves", "heat", "importance"}
+
+
 def test_what_is_spent_counts_the_warm_start_once(result: SweepResult) -> None:
     metrics, ledger = result.metrics, result.ledger
     last = metrics.groupby(["trial", "seed"])["images_trained"].max()
@@ -192,6 +202,8 @@ def test_bohb_on_hyperband(local_ray: None, tmp_path: Path) -> None:
     assert len(found.settings) == 7
     assert all(one["state"] in ("finished", "stopped") for one in found.settings)
     assert found.settings[0]["state"] == "finished"
+    ended = [one["state"] for one in found.settings[1:]].count("finished")
+    assert ended < 6  # brackets are filled before they are halved
 
 
 def test_asha_and_several_objectives(local_ray: None, tmp_path: Path) -> None:
@@ -252,6 +264,10 @@ def test_values_change_while_trials_train(local_ray: None, tmp_path: Path, name:
         assert one["values"]["method.regularizer.coefficient"] == last[one["trial"]]
     assert all(one["state"] == "finished" for one in found.settings)
     assert not found.metrics.duplicated(["trial", "seed", "round"]).any()
+    for one in found.settings[1:]:
+        mine = searched[searched["trial"] == one["trial"]].sort_values("round")["coefficient"]
+        assert one["changes"] == (mine.diff().iloc[1:] != 0).sum()
+        assert ("values" in one["setting"]) == bool(one["changes"])
     longest = found.metrics.groupby("trial")["round"].max()
     assert set(longest) == {1, 5}  # the warm start, and all others
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.tune.schedulers import HyperBandScheduler
 from ray.tune.search import Searcher
 
 import raynas
+from raynas.cluster.setting_schedulers import TIME, Median
 from raynas.cluster.setting_searcher import SettingSearcher, inner_search
-from raynas.cluster.setting_trial import NAME
+from raynas.cluster.setting_trial import NAME, PAYLOAD
 from raynas.cluster.sweep_journal import SweepJournal
 from raynas.cluster.sweep_plan import plan_sweep
 from raynas.config import load_config
 from raynas.errors import ConfigError, RunError
 from raynas.settings import Choices, Interval, Setting, setting_of
+from raynas.settings.halving import bracket_sizes
 from tests.cluster.test_sweep import SMALL
 
 COEFFICIENT, SCHEDULE = "method.regularizer.coefficient", "method.regularizer.schedule"
@@ -61,6 +68,11 @@ def problems(sweep: dict[str, Any], **config: Any) -> str:
         ({"warm_start": {"rounds": 5}}, ["of the root's 5 rounds 5 would be over"]),
         ({"warm_start": {"rounds": 1}, "keys": {"train.batch_size": [32]}}, ["another train.batch_size: 32 there, 64"]),
         ({"warm_start": {"rounds": 1}, "keys": {"train.heldout": [0.2]}}, ["another train.heldout"]),
+        ({"warm_start": {"rounds": 1}, "keys": {"train.warmup": [0, 0.2]}}, ["another train.warmup: 0.2 there, 0"]),
+        ({"warm_start": {"rounds": 1}, "keys": {"train.schedule": ["linear"]}}, ["another train.schedule"]),
+        ({"stop": {"name": "median", "least": 5}}, ["is 5, and each of 4 settings has 3 beside it"]),
+        ({"stop": "halving", "keys": {COEFFICIENT: [1]}}, ["'sweep.stop': one setting is tried"]),
+        ({"stop": "hyperband", "search": {"name": "tpe", "batch": 3}}, ["lots are as large as its brackets"]),
         ({"warm_start": {"rounds": 1}, "keys": {"network": [{"channels": 4}]}}, ["another network"]),
     ],
 )  # fmt: skip
@@ -100,11 +112,18 @@ class Inner(Searcher):
         self.log.append(("fail" if error else "tell", (trial_id, None if result is None else result["kendall_tau"])))
 
 
-def searcher(inner: Inner, path: Path) -> SettingSearcher:
+class FakeTrial:
+    """What schedulers look at of a trial of Tune's."""
+
+    def __init__(self, name: str) -> None:
+        self.trial_id, self.config, self.status = name, {NAME: name}, "RUNNING"
+
+
+def searcher(inner: Inner, path: Path, lots: Sequence[int] = (2,)) -> SettingSearcher:
     control = Setting("spos", {"method.regularizer": None}, control=True)
     ranges = {COEFFICIENT: Interval(0, 100)}
     return SettingSearcher(
-        [control], None, ranges, inner, lot=2, total=5, objectives=["kendall_tau"], journal=SweepJournal(path)
+        [control], None, ranges, inner, lots=lots, total=5, objectives=["kendall_tau"], journal=SweepJournal(path)
     )
 
 
@@ -145,11 +164,78 @@ def test_a_search_is_told_in_lots_in_the_order_of_asking(tmp_path: Path) -> None
     assert [kind for kind, _ in again.log[5:]] == ["ask", "tell", "tell", "ask", "tell"]
 
 
+def test_lots_may_be_of_several_sizes(tmp_path: Path) -> None:
+    inner = Inner()
+    one = searcher(inner, tmp_path / "journal.jsonl", (3, 1))
+    one.suggest("x")
+    for lot in ("abc", "d", "e"):
+        for trial in lot:
+            assert isinstance(one.suggest(trial), dict)
+        assert one.suggest("y") == (Searcher.FINISHED if lot == "e" else None)
+        for trial in lot:
+            one.on_trial_complete(trial, {"kendall_tau": 0.5})
+    assert [kind for kind, _ in inner.log] == ["ask"] * 3 + ["tell"] * 3 + ["ask", "tell"] * 2
+
+
+@pytest.mark.parametrize(("steps", "reduction"), [(4, 2.0), (9, 3.0), (10, 3.0), (81, 3.0), (20, 2.5)])
+def test_lots_under_hyperband_are_its_brackets(steps: int, reduction: float) -> None:
+    scheduler = HyperBandScheduler(metric="a", mode="max", max_t=steps, reduction_factor=reduction)
+    sizes = bracket_sizes(steps, reduction)
+    trials = [FakeTrial(str(place)) for place in range(2 * sum(sizes))]
+    for trial in trials:
+        scheduler.on_trial_add(None, trial)
+    brackets = [scheduler._trial_info[trial][0] for trial in trials]
+    assert [len(list(group)) for _, group in groupby(brackets, id)] == [*sizes, *sizes]
+    sweep = {**SMALL["sweep"], "warm_start": None, "keys": {COEFFICIENT: {"uniform": [1, 2]}}}
+    plan = plan_sweep(
+        load_config({**SMALL, "sweep": {**sweep, "stop": "hyperband", "trials": 3}}), raynas.data("digits")
+    )
+    assert plan.lots == bracket_sizes(5, 3.0)
+
+
+def test_who_waits_for_others_has_them_all_beside_it() -> None:
+    many = {**SMALL["sweep"], "warm_start": None, "keys": {COEFFICIENT: {"uniform": [1, 2]}}, "search": "random"}
+    images, beside = raynas.data("digits"), {}
+    for stop in ("halving", "asha"):
+        config = load_config({**SMALL, "sweep": {**many, "trials": 3, "stop": stop}})
+        plan = replace(plan_sweep(config, images), known=tuple(setting_of(n, {COEFFICIENT: 1.0}) for n in range(700)))
+        beside[stop] = plan.at_once
+    assert beside == {"halving": 701, "asha": 500}
+
+
+def test_the_median_rule_goes_on_with_whom_it_let_go_on_before(tmp_path: Path) -> None:
+    """Reports that come in another order after a kill would have it stop a trial that was let go on."""
+    values = {"a": 0.5, "b": 0.5, "c": 0.5, "d": 0.1}
+
+    def told(order: str, steps: int) -> list[str]:
+        journal = SweepJournal(tmp_path / "journal.jsonl")
+        rule = Median(time_attr=TIME, metric="kendall_tau", mode="max", grace_period=1, min_samples_required=3)
+        rule.watched_by(frozenset(), journal)
+        trials = {name: FakeTrial(name) for name in values}
+        controller = SimpleNamespace(get_live_trials=lambda: list(trials.values()), get_trials=list)
+        for trial in trials.values():
+            rule.on_trial_add(controller, trial)
+        decided = [
+            rule.on_trial_result(
+                controller,
+                trials[name],
+                {TIME: step, "kendall_tau": values[name], PAYLOAD: SimpleNamespace(step=step)},
+            )
+            for step in range(1, steps + 1)
+            for name in order
+        ]
+        journal.close()
+        return decided
+
+    assert told("dabc", 1) == ["CONTINUE"] * 4  # d had too few beside it
+    assert told("abcd", 2) == ["CONTINUE"] * 7 + ["STOP"]
+
+
 def test_known_settings_are_given_by_their_labels(tmp_path: Path) -> None:
     ranges = {SCHEDULE: Choices(("constant", None)), COEFFICIENT: Choices((1, 10))}
     known = [setting_of(0, {SCHEDULE: None, COEFFICIENT: 10})]
     journal = SweepJournal(tmp_path / "journal.jsonl")
-    one = SettingSearcher([], known, ranges, None, lot=1, total=1, objectives=["kendall_tau"], journal=journal)
+    one = SettingSearcher([], known, ranges, None, lots=[1], total=1, objectives=["kendall_tau"], journal=journal)
     assert one.suggest("a") == {NAME: "t000", SCHEDULE: "null", COEFFICIENT: "10"}
     assert one.suggest("b") == Searcher.FINISHED
 

@@ -183,3 +183,14 @@ def test_where_there_is_nothing_to_choose_it_is_refused() -> None:
     for budget, most in [(6, 2.0), (7, 1.5)]:
         with pytest.raises(ConfigError, match="no partition could train more than one round"):
             rule(budget, most=most)
+
+
+@pytest.mark.parametrize(("budget", "draws"), [(60, 2), (61, 2), (40, 1), (36, 3), (24, 4)])
+def test_turns_are_as_many_as_the_budget_pays_for(budget: int, draws: int) -> None:
+    made = rule(budget, draws=draws)
+    made.seeded(np.random.default_rng(3))
+    turn, turns, gains = made.first(), 0, np.random.default_rng(4)
+    while turn.train:
+        turns += 1
+        turn = made.next({label: Standing(0.5, 0.1, float(gains.random())) for label in turn.train})
+    assert turns == made.most_turns()
