@@ -105,9 +105,33 @@ class Median(OnSettings, MedianStoppingRule):
 
 
 class Hyperband(OnSettings, HyperBandScheduler):
-    """Ray Tune's HyperBand."""
+    """Ray Tune's HyperBand, whose brackets hold exactly whom they are to hold.
+
+    Ray's halves a bracket as soon as those who are there have reported, and fills it up again when some are over. A
+    search names settings a few at a time; so of those each would be alone for a while, and the best.
+
+    Args:
+        total: How many settings come, without the controls.
+        aim: As for Ray's.
+    """
 
     remembers = False
+
+    def __init__(self, total: int, **aim: Any) -> None:
+        super().__init__(**aim)
+        self._total = total
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """Put a trial into the bracket that is being filled, or into the next."""
+        bracket: Any = self._state["bracket"]
+        if bracket is not None and len(bracket._all_trials) >= bracket._n0:
+            self._state["bracket"] = None
+        super().on_trial_add(tune_controller, trial)
+
+    def _process_bracket(self, tune_controller: Any, bracket: Any) -> str:
+        if len(bracket._all_trials) < bracket._n0 and len(self._trial_info) < self._total:
+            return str(TrialScheduler.PAUSE)
+        return str(super()._process_bracket(tune_controller, bracket))
 
 
 class Halving(OnSettings, FIFOScheduler):
@@ -230,7 +254,9 @@ def sweep_scheduler(plan: SweepPlan, journal: SweepJournal) -> OnSettings:
     elif stop.name == "asha":
         scheduler = Asha(**aim, max_t=_NEVER, grace_period=stop.grace, reduction_factor=stop.reduction)
     elif stop.name == "hyperband":
-        scheduler = Hyperband(**aim, max_t=plan.steps, reduction_factor=stop.reduction, stop_last_trials=False)
+        total = plan.trials - len(plan.controls)
+        ends = {"max_t": plan.steps, "stop_last_trials": False}
+        scheduler = Hyperband(total, **aim, **ends, reduction_factor=stop.reduction)
     elif stop.name == "pbt":
         scheduler = Pbt(
             **aim,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import groupby
+from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from ray.tune.schedulers import HyperBandScheduler
 from ray.tune.search import Searcher
 
 import raynas
-from raynas.cluster.setting_schedulers import TIME, Median
+from raynas.cluster.setting_schedulers import TIME, Hyperband, Median
 from raynas.cluster.setting_searcher import SettingSearcher, inner_search
 from raynas.cluster.setting_trial import NAME, PAYLOAD
 from raynas.cluster.sweep_journal import SweepJournal
@@ -116,7 +117,7 @@ class FakeTrial:
     """What schedulers look at of a trial of Tune's."""
 
     def __init__(self, name: str) -> None:
-        self.trial_id, self.config, self.status = name, {NAME: name}, "RUNNING"
+        self.trial_id, self.config, self.status, self.is_saving = name, {NAME: name}, "RUNNING", False
 
 
 def searcher(inner: Inner, path: Path, lots: Sequence[int] = (2,)) -> SettingSearcher:
@@ -178,19 +179,45 @@ def test_lots_may_be_of_several_sizes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("steps", "reduction"), [(4, 2.0), (9, 3.0), (10, 3.0), (81, 3.0), (20, 2.5)])
-def test_lots_under_hyperband_are_its_brackets(steps: int, reduction: float) -> None:
-    scheduler = HyperBandScheduler(metric="a", mode="max", max_t=steps, reduction_factor=reduction)
+def test_lots_under_hyperband_are_its_brackets(tmp_path: Path, steps: int, reduction: float) -> None:
     sizes = bracket_sizes(steps, reduction)
-    trials = [FakeTrial(str(place)) for place in range(2 * sum(sizes))]
-    for trial in trials:
-        scheduler.on_trial_add(None, trial)
-    brackets = [scheduler._trial_info[trial][0] for trial in trials]
-    assert [len(list(group)) for _, group in groupby(brackets, id)] == [*sizes, *sizes]
+    kinds = HyperBandScheduler, partial(Hyperband, 2 * sum(sizes))
+    raw, own = (kind(metric="a", mode="max", max_t=steps, reduction_factor=reduction) for kind in kinds)
+    own.watched_by(frozenset(), SweepJournal(tmp_path / "journal.jsonl"))
+    for scheduler in (raw, own):  # Ray's, to which all come at once, and ours, lot by lot
+        trials = [FakeTrial(str(place)) for place in range(2 * sum(sizes))]
+        left = iter(trials)
+        for size in (*sizes, *sizes):
+            lot = list(islice(left, size))
+            for trial in lot:
+                scheduler.on_trial_add(None, trial)
+            for trial in lot if scheduler is own else ():
+                scheduler.on_trial_complete(None, trial, {})
+        brackets = [scheduler._trial_info[trial][0] for trial in trials]
+        assert [len(list(group)) for _, group in groupby(brackets, id)] == [*sizes, *sizes]
     sweep = {**SMALL["sweep"], "warm_start": None, "keys": {COEFFICIENT: {"uniform": [1, 2]}}}
     plan = plan_sweep(
         load_config({**SMALL, "sweep": {**sweep, "stop": "hyperband", "trials": 3}}), raynas.data("digits")
     )
     assert plan.lots == bracket_sizes(5, 3.0)
+
+
+def test_a_bracket_waits_for_all_that_it_is_to_hold(tmp_path: Path) -> None:
+    """Of 9 steps and 7 settings: a bracket of 3 that all train to the end, and one of 5, of which 4 come."""
+    rule = Hyperband(7, time_attr=TIME, metric="a", mode="max", max_t=9, reduction_factor=3, stop_last_trials=False)
+    rule.watched_by(frozenset(), SweepJournal(tmp_path / "journal.jsonl"))
+    trials = [FakeTrial(str(place)) for place in range(7)]
+    controller = SimpleNamespace(stop_trial=lambda trial: stopped.append(trial.trial_id))
+    stopped: list[str] = []
+    decided = []
+    for value, trial in enumerate(trials):
+        rule.on_trial_add(controller, trial)
+        decided.append(
+            rule.on_trial_result(controller, trial, {TIME: 3, "a": -value, PAYLOAD: SimpleNamespace(step=3)})
+        )
+        trial.status = "RUNNING" if decided[-1] == "CONTINUE" else "PAUSED"
+    assert decided == ["CONTINUE"] * 3 + ["PAUSE"] * 3 + ["STOP"]  # the last is the worst of four, of whom two go on
+    assert stopped == ["5"]
 
 
 def test_who_waits_for_others_has_them_all_beside_it() -> None:
