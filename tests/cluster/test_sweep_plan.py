@@ -15,6 +15,8 @@ from ray.tune.schedulers import HyperBandScheduler
 from ray.tune.search import Searcher
 
 import raynas
+from raynas.cluster.local_run import LocalRun
+from raynas.cluster.plan import with_truth
 from raynas.cluster.setting_schedulers import TIME, Hyperband, Median
 from raynas.cluster.setting_searcher import SettingSearcher, inner_search
 from raynas.cluster.setting_trial import NAME, PAYLOAD
@@ -163,6 +165,26 @@ def test_a_search_is_told_in_lots_in_the_order_of_asking(tmp_path: Path) -> None
         other.on_trial_complete(trial, {"kendall_tau": 0.1 * place})
     assert names == ["spos", "t000", "t001", "t002", "t003", "t004"]
     assert [kind for kind, _ in again.log[5:]] == ["ask", "tell", "tell", "ask", "tell"]
+
+
+@pytest.mark.parametrize("scheduler", ["uniform", "reinforce"])
+def test_a_trial_has_as_many_steps_as_were_planned(scheduler: str) -> None:
+    parts = {**SMALL["method"], "partition": {"decisions": ["3<-0"]}}
+    train = {
+        **SMALL["train"],
+        "root_rounds": 1,
+        "partition_rounds": 20,
+        "round_images": 64,
+        "partition_round_images": 64,
+    }
+    sweep = {**SMALL["sweep"], "warm_start": None, "stop": None, "controls": {}}
+    config = load_config({**SMALL, "method": parts, "train": train, "scheduler": scheduler, "sweep": sweep})
+    plan = plan_sweep(config, raynas.data("digits"))
+    run, steps = LocalRun(with_truth(plan.draft(plan.looked_at[0].values, 0))), 0
+    while not run.finished:
+        run.step()
+        steps += 1
+    assert steps == plan.steps == 1 + {"uniform": 4, "reinforce": 9}[scheduler]
 
 
 def test_lots_may_be_of_several_sizes(tmp_path: Path) -> None:
