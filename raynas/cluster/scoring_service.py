@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Wanted = tuple[Version, Architecture]
 
+PATIENCE = 60.0
+"""Seconds that actors have to come up after the first; a process starts in two to ten."""
 RETRIES = 5
 """So often what an actor was asked is sent again, should its process die."""
 
@@ -69,10 +71,21 @@ class ScoringService:
         self._actors = [remote.remote() for _ in range(slots)]
 
     def wait(self) -> None:
-        """Return when all actors stand."""
+        """Return when all actors stand, or some do and the others have had `PATIENCE` seconds more.
+
+        Those are given up: there may be no place for them any more, as their node was taken away, or as Ray has lost
+        count of a CPU (seen once with 2.60: all placement groups removed, and the CPU of one still reserved). Scores
+        are the same, whoever measures them.
+        """
         import ray
 
-        ray.get([actor.ready.remote([self._setting]) for actor in self._actors])
+        standing = {actor.ready.remote([self._setting]): actor for actor in self._actors}
+        ray.wait(list(standing), num_returns=1)
+        ready, late = ray.wait(list(standing), num_returns=len(standing), timeout=PATIENCE)
+        ray.get(ready)
+        for answer in late:
+            ray.kill(standing[answer])
+        self._actors = [standing[answer] for answer in standing if answer in set(ready)]
 
     def publish(self, version: Version, state: Mapping[str, Tensor]) -> None:
         """Make a version known; older ones of its supernet are forgotten.

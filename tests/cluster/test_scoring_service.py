@@ -86,6 +86,29 @@ def test_scores_are_those_of_a_worker_bit_for_bit(
     service.close()
 
 
+def test_who_finds_no_place_is_not_waited_for(
+    local_ray: None, plan: Plan, workers: dict[str, SupernetWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring_service, "PATIENCE", 1.0)
+
+    class Guest:
+        def stays(self) -> bool:
+            return True
+
+    guest: Any = ray.remote(num_cpus=1)(Guest).remote()
+    assert ray.get(guest.stays.remote())
+    service = start(plan, slots=2)
+    service.wait()  # of two CPUs one is taken, for good
+    worker, version = workers["root"], Version("root", 128)
+    service.publish(version, state(worker))
+    drawn = [worker.job.space.sample(np.random.default_rng(5)) for _ in range(9)]
+    assert service.score(version, drawn) == score_architectures(
+        worker.supernet, worker.data, drawn, worker.job.protocol
+    )
+    service.close()
+    ray.kill(guest)
+
+
 def test_one_replica_and_two_give_the_same_answer(
     local_ray: None, plan: Plan, workers: dict[str, SupernetWorker]
 ) -> None:
