@@ -61,9 +61,16 @@ def explain(
             sentences.append(f"'{key}' is missing{next(filter(None, hints), '')}")
         else:
             message = detail["msg"].removeprefix("Value error, ")
-            hint = _quotes(key, detail)
+            hint = _quotes(key, detail) or _meant(detail)
             sentences.append(f"'{key}': {message[0].lower()}{message[1:]}, got {detail['input']!r}{hint}")
     return sentences
+
+
+def _meant(detail: ErrorDetails) -> str:
+    """Return which of the texts that are allowed was meant, where one is close."""
+    if detail["type"] != "literal_error" or not isinstance(detail["input"], str):
+        return ""
+    return nearest(detail["input"], re.findall(r"'([^']*)'", detail["ctx"]["expected"]))
 
 
 def _unknown(key: str, value: object, own: Sequence[str], other_keys: Sequence[str], owner: Owner | None) -> str:

@@ -70,6 +70,7 @@ def test_no_searchers_option_is_called_like_a_key_of_the_search_section() -> Non
         ({"train.roundimages": 5}, "unknown key 'train.roundimages', did you mean 'round_images'?"),
         ({"train.lr": "fast"}, "'train.lr': input should be a valid number"),
         ({"train.lr": -1}, "'train.lr': input should be greater than 0, got -1"),
+        ({"train.schedule": "cosinus"}, "got 'cosinus', did you mean 'cosine'?"),
         ({"train.batch_size": 1}, "'train.batch_size': input should be greater than or equal to 2, got 1"),
         ({"seed": "x"}, "'seed': input should be a valid integer"),
         ({"space": "nasbench21"}, "unknown space 'nasbench21', did you mean 'nasbench201'?"),

@@ -22,7 +22,7 @@ from raynas.report.folder import numbered
 from raynas.report.run import Run
 from raynas.report.search_result import SEARCHED, SUMMARY, VERIFIED, SearchResult
 from raynas.report.tables import Verified, found_table, verified_table
-from raynas.search import Found
+from raynas.search import SEARCHERS, Found
 from raynas.spaces import Architecture
 from raynas.tracking.jsonl import finite, read_jsonl
 from raynas.training.checkpoint import load_state
@@ -73,7 +73,21 @@ def search_config(run: Run, searcher: str | None, overrides: Sequence[str], **ke
     """Return the run's configuration with another search: what the search does not name is the run's own.
 
     Options of the run's searcher are kept if it is the same; objectives, constraints, seconds are not.
+
+    Raises:
+        ConfigError: It has problems.
+        RunError: The folder is a sweep's.
     """
+    if run.config.sweep is not None:
+        raise RunError(
+            f"{run.path} is the folder of a sweep, which keeps no weights; `raynas run CONFIG sweep=null "
+            "KEY=VALUE ...` trains one of its settings, to be searched"
+        )
+    if bare := [text for text in overrides if "=" not in text]:
+        hints = {text: f"; a searcher is named by searcher={text}" for text in bare if text in SEARCHERS}
+        raise ConfigError(
+            [f"'{text}' is not of the form key=value{hints.get(text, '')}" for text in bare], "the search"
+        )
     plain = run.config.model_dump(mode="json")
     texts = [_in_search(*text.partition("=")) for text in overrides]
     given = {_key(key): value for key, value in keys.items()}
@@ -109,11 +123,6 @@ def trained_supernets(run: Run, plan: Plan) -> Supernets:
     Raises:
         RunError: The run is not finished, or kept no supernet of one.
     """
-    if run.config.sweep is not None:
-        raise RunError(
-            f"{run.path} is the folder of a sweep, which keeps no weights; `raynas run CONFIG sweep=null "
-            "KEY=VALUE ...` trains one of its settings, to be searched"
-        )
     labels = run.summary["survivors"] or ["root"]
     jobs: dict[str, SupernetJob] = {}
     states = {}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import raynas
+from raynas.cluster.run_search import search_run
 from raynas.errors import ConfigError, RunError
 from raynas.report.search_result import SearchResult
 from tests.cluster.test_run import TINY
@@ -131,6 +132,15 @@ def test_what_cannot_be_searched_is_refused_before_anything_starts(
         run.search(**keys)
     assert sentence in str(caught.value)
     assert sorted(run.searches) == before
+
+
+def test_words_without_a_key_are_told(run: raynas.Run) -> None:
+    with pytest.raises(ConfigError) as caught:
+        search_run(run, None, ["random", "lots", "budget=5"])
+    assert caught.value.problems == [
+        "'random' is not of the form key=value; a searcher is named by searcher=random",
+        "'lots' is not of the form key=value",
+    ]
 
 
 def test_a_run_without_weights_is_told(run: raynas.Run, tmp_path: Path) -> None:
