@@ -7,10 +7,12 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import fmean, stdev
 from typing import Any
 
 from raynas.config import Config
+from raynas.config_sweep import LIVE
 from raynas.report.folder import RunFolder
 from raynas.report.setting_report import SettingReport
 from raynas.settings import Setting
@@ -74,6 +76,7 @@ class SweepTables:
         assert config.sweep is not None
         self.folder, self._names = folder, column_names(config.sweep.keys)
         self._objectives = config.sweep.objectives
+        self._live = config.sweep.stop is not None and config.sweep.stop.name in LIVE
         folder.metrics.unlink(missing_ok=True)
         self._file = JsonlTracker(folder.metrics)
         self._rows: list[Mapping[str, Any]] = []
@@ -101,7 +104,8 @@ class SweepTables:
                 return False
             first = min((row["round"] for row in report.rows), default=math.inf)
             self._rows = [row for row in self._rows if row["trial"] != setting.name or row["round"] < first]
-        trial.changes += self._changed(trial.rows, report.rows)
+        if self._live and not setting.control:
+            trial.changes = self._changes([*(row for row in self._rows if row["trial"] == setting.name), *report.rows])
         changed = f" (the last of {trial.changes + 1} values)" if trial.changes else ""
         trial.setting, trial.text = setting, setting.text(self._names) + changed
         trial.steps, trial.rows, trial.rankings = report.step, report.rows, report.rankings or {}
@@ -111,10 +115,10 @@ class SweepTables:
         self._write_settings()
         return True
 
-    def _changed(self, before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> bool:
-        """Say whether a population scheduler has changed the values, which such trials report with each step."""
-        names = self._names.values()
-        return bool(before and now) and any(before[0].get(name) != now[0].get(name) for name in names)
+    def _changes(self, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Return how often values were changed that a trial reports with each round."""
+        values = [[row.get(name) for name in self._names.values()] for row in rows if row["seed"] == rows[0]["seed"]]
+        return sum(one != other for one, other in pairwise(values))
 
     def end(self, name: str) -> Trial:
         """Note that a trial is over, and return it: one that has not come to its end was stopped."""

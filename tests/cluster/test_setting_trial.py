@@ -116,6 +116,7 @@ def test_a_copy_of_one_behind_makes_steps_another_time(local_ray: None, tmp_path
     assert [one.step for one in last[0].before] == [1, 2]
     tables = told(tmp_path, [*first, second, *last])
     assert rounds(tables) == [1, 2, 3, 4, 5]
+    assert (tables.trials[0].changes, tables.trials[0].text) == (1, "coefficient=1 (the last of 2 values)")
     assert tables.images("images_trained") == images(first[-1]) + images(last[-1]) - images(
         behind[0]
     )  # what was given up has cost its images, too
